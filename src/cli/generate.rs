@@ -1,0 +1,75 @@
+//! `goldpath generate`: what is made from the Rust types, in this repository.
+#![expect(clippy::print_stderr, reason = "this is where people are told")]
+
+use crate::file_tree::write_file;
+use crate::promise::{PROMISES, Promise};
+use anyhow::{Context, Result};
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Above it, promise.yaml is written by hand; below it, by us.
+const MARK: &str = "  # The API is made by `goldpath generate`: do not edit below.\n";
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The repository
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    root: PathBuf,
+    /// Write nothing, and fail if something is out of date
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut stale = false;
+    for promise in &PROMISES {
+        let path = arguments.root.join("promises").join(promise.name).join("promise.yaml");
+        let (old, new) = regenerate(promise, &path)?;
+        if old == new {
+            continue;
+        }
+        stale = true;
+        if arguments.check {
+            eprintln!("{} is out of date: run `goldpath generate`", path.display());
+        } else {
+            write_file(&path, new.as_bytes())?;
+            eprintln!("wrote {}", path.display());
+        }
+    }
+    Ok(if stale && arguments.check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A promise.yaml as it is, and as it should be.
+fn regenerate(promise: &Promise, path: &Path) -> Result<(String, String)> {
+    let old = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (by_hand, _) = old.split_once(MARK).with_context(|| format!("{} has no line {MARK:?}", path.display()))?;
+    let mut new = format!("{by_hand}{MARK}  api:\n");
+    for line in serde_yaml::to_string(&definition(promise)?)?.lines() {
+        new += &format!("    {line}\n");
+    }
+    Ok((old, new))
+}
+
+/// The CRD, without what is empty, and without `nullable`: schemars takes an `Option` for a value
+/// that may be null, we for a field that may be left out.
+fn definition(promise: &Promise) -> Result<serde_json::Value> {
+    let mut definition = serde_json::to_value((promise.definition)())?;
+    remove_nullable(&mut definition);
+    if let Some(names) = definition.pointer_mut("/spec/names").and_then(|n| n.as_object_mut()) {
+        names.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+    }
+    Ok(definition)
+}
+
+fn remove_nullable(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|name, value| name != "nullable" || !value.is_boolean());
+            fields.values_mut().for_each(remove_nullable);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(remove_nullable),
+        _ => {}
+    }
+}

@@ -1,0 +1,204 @@
+//! `goldpath run`: what Kratix would do with requests, in a folder of this machine.
+//!
+//! Each request gets the folders that Kratix would mount, and the steps run on them; the
+//! repositories are bare ones in the same folder, unless the configuration names others.
+#![expect(clippy::print_stderr, reason = "this is where people are told")]
+
+use super::{ConfigArgs, Files, Output, diagnostics, is_colored, print, requests};
+use crate::commit::{self, Committed, Task, short};
+use crate::config::{Config, Remote};
+use crate::document::{Node, to_json};
+use crate::kratix::{Action, Folders};
+use crate::promise::Role;
+use crate::render::{self, Rendered, count};
+use crate::repository::{Outcome, create_repository};
+use crate::request::{Identity, Request};
+use crate::violation::is_deceptive;
+use anyhow::{Context, Result};
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where to leave everything
+    #[arg(long, default_value = ".goldpath", value_name = "FOLDER")]
+    workspace: PathBuf,
+    /// Take away what the requests brought about
+    #[arg(long)]
+    delete: bool,
+    /// Show what changes in each file
+    #[arg(long)]
+    diff: bool,
+    /// How to print the result
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// What became of one request.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    request: Identity,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    manifests: Vec<String>,
+    output_folder: PathBuf,
+    repositories: BTreeMap<Role, Outcome>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut config = arguments.config.load()?;
+    let sources = requests::read(&arguments.files)?;
+    for role in Role::ALL {
+        if !config.repositories.contains_key(&role) {
+            let path = arguments.workspace.join(format!("{}.git", role.as_str()));
+            create_repository(&path, "main")?;
+            config.repositories.insert(role, Remote::at(&path));
+        }
+    }
+    let now = commit::now()?;
+    let action = if arguments.delete { Action::Delete } else { Action::Configure };
+    let color = is_colored(&std::io::stderr());
+    let mut reports = Vec::new();
+    let mut failed = false;
+    for source in &sources {
+        let documents = match &source.documents {
+            Ok(documents) => documents,
+            Err(fault) => {
+                eprint!("{}", diagnostics::render_unreadable(&source.name, &source.text, fault, color));
+                failed = true;
+                continue;
+            }
+        };
+        for document in documents {
+            match run_one(document, &arguments.workspace, &config, action, now)? {
+                Ok(report) => {
+                    failed |= report.reason.is_some();
+                    if arguments.output == Output::Text {
+                        print(&show(&report, arguments.diff))?;
+                    }
+                    reports.push(report);
+                }
+                Err(violations) => {
+                    let text = String::from_utf8_lossy(&source.text);
+                    eprint!("{}", diagnostics::render_violations(&source.name, &text, &violations, color));
+                    failed = true;
+                }
+            }
+        }
+    }
+    if arguments.output == Output::Json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&reports)?))?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs the steps on one request, or gives its faults, with their places in its file.
+fn run_one(
+    document: &Node,
+    workspace: &Path,
+    config: &Config,
+    action: Action,
+    now: Timestamp,
+) -> Result<Result<Report, Vec<crate::violation::Violation>>> {
+    let identity = match Request::read(document) {
+        Ok(request) => request.identity,
+        Err(violations) => return Ok(Err(violations)),
+    };
+    let folder = workspace.join("requests").join(identity.path());
+    let folders = Folders::below(&folder);
+    folders.write_object(as_object(document)?.as_bytes())?;
+    let mut report = Report {
+        request: identity,
+        outcome: "unchanged",
+        reason: None,
+        manifests: Vec::new(),
+        output_folder: folders.output.clone(),
+        repositories: BTreeMap::new(),
+    };
+    if action == Action::Configure {
+        match render::run(&folders, Ok(config.clone()), now)? {
+            Rendered::Done(outputs) => report.manifests = outputs.manifests.paths().map(ToString::to_string).collect(),
+            Rendered::Later(why) => anyhow::bail!("{why}"),
+            Rendered::Wrong(_) => {
+                // The step read its own copy; the faults that people see are those of their file.
+                return match crate::generate(document, config) {
+                    Err(crate::promise::Unrendered::Wrong(violations)) => Ok(Err(violations)),
+                    _ => anyhow::bail!("{} is wrong only as a copy: our bug", report.request),
+                };
+            }
+        }
+    }
+    match commit::run(&folders, Ok(config.clone()), Task { action, dry_run: false }, now)? {
+        Committed::Done(outcomes) => {
+            if outcomes.values().any(|outcome| !outcome.changes.is_empty()) {
+                report.outcome = if action == Action::Delete { "deleted" } else { "committed" };
+            }
+            report.repositories = outcomes;
+            if action == Action::Delete {
+                std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+            }
+        }
+        Committed::Refused(why) => (report.outcome, report.reason) = ("refused", Some(why)),
+        Committed::Later(why) => (report.outcome, report.reason) = ("failed", Some(why)),
+        Committed::Stopped => (report.outcome, report.reason) = ("failed", Some("the step was stopped".to_owned())),
+    }
+    Ok(Ok(report))
+}
+
+/// A document as Kratix would write it: JSON, which is YAML, so that no text changes its type on
+/// the way; what YAML does not take as it is (controls, line separators) is escaped.
+fn as_object(document: &Node) -> Result<String> {
+    let json = serde_json::to_string_pretty(&to_json(document))?;
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_deceptive(c) {
+            write!(text, "\\u{:04x}", u32::from(c))?;
+        } else {
+            text.push(c);
+        }
+    }
+    Ok(text)
+}
+
+/// A report for people.
+fn show(report: &Report, with_diff: bool) -> String {
+    let bold = |text: &str| match is_colored(&std::io::stdout()) {
+        true => format!("\u{1b}[1m{text}\u{1b}[0m"),
+        false => text.to_owned(),
+    };
+    let mut lines = vec![format!("{}: {}", bold(&report.request.to_string()), report.outcome)];
+    lines.extend(report.reason.iter().map(|reason| format!("  {}", super::one_line(reason))));
+    if !report.manifests.is_empty() {
+        lines.push(format!(
+            "  {:<15} {} in {}",
+            "manifests",
+            count(report.manifests.len(), "file"),
+            report.output_folder.display()
+        ));
+    }
+    for (role, outcome) in &report.repositories {
+        let what = match &outcome.commit {
+            _ if outcome.changes.is_empty() => "unchanged".to_owned(),
+            Some(commit) => format!("{} in commit {}", count(outcome.changes.len(), "change"), short(commit)),
+            None => count(outcome.changes.len(), "change"),
+        };
+        lines.push(format!("  {:<15} {what}", role.as_str()));
+        lines.extend(outcome.changes.iter().map(|change| format!("    {change}")));
+    }
+    let mut text = lines.join("\n") + "\n";
+    if with_diff {
+        text.extend(report.repositories.values().map(|outcome| outcome.diff.as_str()));
+    }
+    text
+}

@@ -1,0 +1,545 @@
+//! Reads what a person or Kratix wrote: YAML into a tree whose every node knows its place.
+//! Works within hard limits of bytes, depth and nodes, and never recurses, so that no input
+//! can exhaust memory or the stack; what another YAML reader could understand differently
+//! (aliases, merge keys, tags, duplicate keys) is refused rather than guessed.
+
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, options};
+use std::collections::HashMap;
+use std::io::Read;
+
+/// The longest source that is read, in bytes: etcd refuses an object over 1.5 MiB, and the
+/// same object as indented YAML takes at most about twice that.
+pub const MAX_BYTES: usize = 3 << 20;
+/// The deepest nesting of lists and mappings; ours go to 10, Kubernetes schemas to about 20.
+const MAX_DEPTH: usize = 64;
+/// The most nodes (keys included) in one source.
+const MAX_NODES: usize = 100_000;
+
+/// Where something stands in its source: byte offsets, line and column from 1, the column in
+/// characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+    /// The line of the first byte.
+    pub line: usize,
+    /// The column of the first byte.
+    pub column: usize,
+}
+
+/// A value and its place.
+///
+/// A scalar's span covers its text as written, quotes included, for a block scalar the text
+/// under its `|`; a list or mapping starts at its first character. An absent value has an
+/// empty span after its `:` or `-`.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What was written.
+    pub value: Value,
+    /// Where.
+    pub span: Span,
+}
+
+/// What was written, by the core schema of YAML 1.2, so that a plain `no` is a string.
+/// Numbers that JSON has no word for (`.inf`, `.nan`, `1e999`) are strings.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer where it fits 64 bits, otherwise a float.
+    Number(serde_json::Number),
+    /// A quoted text, or a plain one that is nothing else.
+    String(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping in the order written, without duplicate keys.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A mapping's key: its text, also where it reads as a number or boolean.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The text, unquoted.
+    pub name: String,
+    /// Where it stands, quotes included.
+    pub span: Span,
+}
+
+impl Node {
+    /// The kind of value, as a message says it.
+    pub fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    /// The value of a mapping's key; nothing where this is no mapping.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(k, _)| k.name == key).map(|(_, n)| n),
+            _ => None,
+        }
+    }
+
+    /// The text of a string; nothing where this is no string.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// What made a source unreadable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", .span.map(|s| format!(" (line {}, column {})", s.line, s.column)).unwrap_or_default())]
+pub struct Unreadable {
+    /// What is wrong, lower case, without a full stop.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// Where, if the fault has a place.
+    pub span: Option<Span>,
+}
+
+/// The error of a fault, with its help if that is not empty.
+fn refuse<T>(message: impl Into<String>, help: &str, span: Option<Span>) -> Result<T, Unreadable> {
+    let message = message.into();
+    let help = (!help.is_empty()).then(|| help.to_owned());
+    Err(Unreadable { message, help, span })
+}
+
+/// Reads at most one byte more than [`MAX_BYTES`], which [`parse`] then refuses, so that neither
+/// a huge file nor an endless stdin fills memory. Errors are the reader's own.
+pub fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// All documents of a source; those that hold only comments or nothing are left out.
+pub fn parse(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
+    if source.len() > MAX_BYTES {
+        let message = format!("more than {} MiB of input", MAX_BYTES >> 20);
+        return refuse(message, "Kubernetes takes no object that large; split it", None);
+    }
+    let text = std::str::from_utf8(source).or_else(|e| {
+        let message = format!("not UTF-8 at byte offset {}", e.valid_up_to());
+        refuse(message, "save the file as UTF-8", None)
+    })?;
+    let limits = options! {
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+        emit_unresolved_aliases: true,
+        emit_comments: false,
+    };
+    let mut loader = Loader { text, open: Vec::new(), documents: Vec::new(), nodes: 0 };
+    for event in Parser::new_from_str_with_options(text, limits) {
+        let (event, span) = event.or_else(explain)?;
+        loader.take(event, span)?;
+    }
+    Ok(loader.documents)
+}
+
+/// A list or mapping whose end has not come yet.
+struct Open {
+    node: Node,
+    /// The key whose value comes next.
+    key: Option<Key>,
+    /// The places of a mapping's keys, for duplicates.
+    seen: HashMap<String, Span>,
+}
+
+struct Loader<'a> {
+    text: &'a str,
+    open: Vec<Open>,
+    documents: Vec<Node>,
+    nodes: usize,
+}
+
+impl Loader<'_> {
+    fn take(&mut self, event: Event<'_>, place: granit_parser::Span) -> Result<(), Unreadable> {
+        let mut span = span_of(place);
+        if event.is_node() {
+            self.nodes += 1;
+            if self.nodes > MAX_NODES {
+                let message = format!("more than {MAX_NODES} values and keys");
+                return refuse(message, "split the file", Some(span));
+            }
+        }
+        if event.tag().is_some() {
+            let span = place.tag_span().map_or(span, span_of);
+            let help = "leave it out; to make a value a string, put it in quotes";
+            return refuse("a tag is not supported", help, Some(span));
+        }
+        match event {
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                let message = "an alias is not supported";
+                let help = "write the value out; a text that begins with `*` needs quotes";
+                refuse(message, help, Some(span))
+            }
+            Event::Scalar(text, style, ..) => {
+                let plain = style == ScalarStyle::Plain;
+                // The parser hands an absent value over as `~`.
+                let absent = plain && span.start == span.end;
+                if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                    let written = &self.text[span.start..span.end];
+                    span.end = span.start + written.trim_end_matches(['\r', '\n', ' ']).len();
+                }
+                if absent && self.open.is_empty() {
+                    return Ok(());
+                }
+                if self.expects_key() {
+                    return self.take_key(text.into_owned(), span, plain, absent);
+                }
+                let value = if plain { plain_value(&text) } else { Value::String(text.into_owned()) };
+                self.finish(Node { value, span });
+                Ok(())
+            }
+            Event::SequenceStart(style, ..) => {
+                if style == StructureStyle::Block {
+                    // A list not indented under its key is reported at its first item.
+                    let line = self.text[..span.start].rfind(['\n', '\r']).map_or(0, |at| at + 1);
+                    let before = self.text[line..span.start].trim_end_matches([' ', '\t']);
+                    let under_key = self.open.last().is_some_and(|open| open.key.is_some());
+                    if under_key && before.trim_start_matches(' ') == "-" {
+                        span.start = line + before.len() - 1;
+                        span.column = before.len();
+                    }
+                }
+                self.start(Value::List(Vec::new()), span)
+            }
+            Event::MappingStart(..) => self.start(Value::Map(Vec::new()), span),
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(Open { mut node, .. }) = self.open.pop() {
+                    // The end of a block is noticed only where the next thing starts.
+                    if span.end > span.start {
+                        node.span.end = span.end;
+                    }
+                    self.finish(node);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn expects_key(&self) -> bool {
+        let open = self.open.last();
+        open.is_some_and(|open| open.key.is_none() && matches!(open.node.value, Value::Map(_)))
+    }
+
+    fn take_key(&mut self, name: String, span: Span, plain: bool, absent: bool) -> Result<(), Unreadable> {
+        if absent {
+            let message = "a key is missing before `:`";
+            return refuse(message, "write `key: value`", Some(span));
+        }
+        if plain && name == "<<" {
+            let message = "a merge key `<<` is not supported";
+            return refuse(message, "write the keys out", Some(span));
+        }
+        if let Some(open) = self.open.last_mut() {
+            if let Some(first) = open.seen.insert(name.clone(), span) {
+                let message = format!("the key {} is given twice", crate::violation::quote(&name));
+                let help =
+                    format!("it is first given in line {}, column {}; keep one of them", first.line, first.column);
+                return refuse(message, &help, Some(span));
+            }
+            open.key = Some(Key { name, span });
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, value: Value, span: Span) -> Result<(), Unreadable> {
+        if self.expects_key() {
+            let message = "a list or mapping as a key";
+            let help = "a key is a text; a value that begins with `{` or `[` needs quotes";
+            return refuse(message, help, Some(span));
+        }
+        if self.open.len() == MAX_DEPTH {
+            return refuse_depth(span);
+        }
+        let node = Node { value, span };
+        self.open.push(Open { node, key: None, seen: HashMap::new() });
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs.
+    fn finish(&mut self, node: Node) {
+        let Some(parent) = self.open.last_mut() else {
+            return self.documents.push(node);
+        };
+        parent.node.span.end = node.span.end;
+        match (&mut parent.node.value, parent.key.take()) {
+            (Value::Map(entries), Some(key)) => entries.push((key, node)),
+            (Value::List(items), _) => items.push(node),
+            // Not reached: what stands where a key is expected becomes the key or is refused.
+            _ => {}
+        }
+    }
+}
+
+fn span_of(place: granit_parser::Span) -> Span {
+    let bytes = place.byte_range().unwrap_or_default();
+    Span { start: bytes.start, end: bytes.end, line: place.start.line(), column: place.start.col() + 1 }
+}
+
+fn refuse_depth<T>(span: Span) -> Result<T, Unreadable> {
+    let message = format!("lists and mappings nested deeper than {MAX_DEPTH}");
+    refuse(message, "look for a stray `[`, `{` or `-`", Some(span))
+}
+
+/// The parser's own error, without what it was doing, and with help where we know some.
+fn explain<T>(error: ScanError) -> Result<T, Unreadable> {
+    let span = span_of(granit_parser::Span::empty(*error.marker()));
+    let help = match error.kind() {
+        ErrorKind::RecursionLimitExceeded => return refuse_depth(span),
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar
+        | ErrorKind::TabAtBlockScalarStart => "indent with spaces",
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+            "close the quote on the line that opens it"
+        }
+        ErrorKind::MappingValueNotAllowed => "put a text that contains `: ` in quotes",
+        ErrorKind::UnexpectedCharacter { .. } => "put a text that begins with a special character in quotes",
+        _ => "",
+    };
+    let message = error.kind().to_string();
+    let message = match message.split_once(", ") {
+        Some((context, rest)) if context.starts_with("while ") => rest,
+        _ => &message,
+    };
+    refuse(message, help, Some(span))
+}
+
+/// A plain scalar by the [core schema](https://yaml.org/spec/1.2.2/#103-core-schema).
+fn plain_value(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ => number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number),
+    }
+}
+
+fn number(text: &str) -> Option<serde_json::Number> {
+    let digits = |radix| move |d: &str| u64::from_str_radix(d, radix).ok().filter(|_| !d.starts_with('+'));
+    if let Some(digits) = text.strip_prefix("0x").and_then(digits(16)).or(text.strip_prefix("0o").and_then(digits(8))) {
+        return Some(digits.into());
+    }
+    // Rust also reads `inf` and `nan`, which are words here.
+    if !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
+        return None;
+    }
+    let integer = text.parse::<i64>().map(Into::into).or(text.parse::<u64>().map(Into::into));
+    integer.ok().or_else(|| text.parse().ok().and_then(serde_json::Number::from_f64))
+}
+
+/// The same tree without positions.
+pub fn to_json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Number(value) => value.clone().into(),
+        Value::String(value) => value.clone().into(),
+        Value::List(items) => items.iter().map(to_json).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key.name.clone(), to_json(value))).collect(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    /// The tree with every scalar and key as the source shows it.
+    fn shape(source: &str) -> String {
+        parse(source.as_bytes()).unwrap().iter().map(|n| show(source, n)).collect::<Vec<_>>().join(" --- ")
+    }
+
+    fn show(source: &str, node: &Node) -> String {
+        let join = |parts: Vec<String>| parts.join(", ");
+        match &node.value {
+            Value::List(items) => format!("[{}]", join(items.iter().map(|n| show(source, n)).collect())),
+            Value::Map(entries) => format!(
+                "{{{}}}",
+                join(entries.iter().map(|(k, n)| format!("{}: {}", at(source, k.span), show(source, n))).collect())
+            ),
+            _ => at(source, node.span),
+        }
+    }
+
+    fn at(source: &str, span: Span) -> String {
+        format!("{}@{}:{}", &source[span.start..span.end], span.line, span.column)
+    }
+
+    fn refusal(source: &str) -> (String, String) {
+        let fault = parse(source.as_bytes()).unwrap_err();
+        let place = fault.span.map_or_else(String::new, |s| format!(" @{}:{}", s.line, s.column));
+        (fault.message + &place, fault.help.unwrap_or_default())
+    }
+
+    fn values(source: &str) -> Vec<Value> {
+        let Value::List(items) = parse(source.as_bytes()).unwrap().remove(0).value else { panic!("{source}") };
+        items.into_iter().map(|n| n.value).collect()
+    }
+
+    #[test]
+    fn spans_cover_scalars_and_keys_as_written() {
+        assert_eq!(shape("é: \"ü\\n\" # c\nb: 'x''y'"), "{é@1:1: \"ü\\n\"@1:4, b@2:1: 'x''y'@2:4}");
+        assert_eq!(shape("a: ß\r\nb:\r\n  c: d\r\n"), "{a@1:1: ß@1:4, b@2:1: {c@3:3: d@3:6}}");
+        assert_eq!(
+            shape("k: [é, {ü: 2, \"z\": }, c: 3]"),
+            "{k@1:1: [é@1:5, {ü@1:9: 2@1:12, \"z\"@1:15: @1:18}, {c@1:23: 3@1:26}]}"
+        );
+        assert_eq!(shape("a: |-\n  é1\n  2\n\nb: >\n  f\n"), "{a@1:1: é1\n  2@2:3, b@5:1: f@6:3}");
+        assert_eq!(shape("a:\n- 1\n-\n"), "{a@1:1: [1@2:3, @3:2]}");
+        assert_eq!(shape("a: &x 1\nb: two\n  words"), "{a@1:1: 1@1:7, b@2:1: two\n  words@2:4}");
+    }
+
+    #[test]
+    fn lists_and_mappings_start_at_their_first_character() {
+        for (source, whole) in [
+            ("a:\n- x\n- y\n# c\n", "- x\n- y@2:1"),
+            ("a:\n- - x\n", "- - x@2:1"),
+            ("a:\n  -   x\nb: 1", "-   x@2:3"),
+            ("a: # -\n  é: 1\n  b: {c: 2}\n\n", "é: 1\n  b: {c: 2}@2:3"),
+            ("a: [ x ] # c", "[ x ]@1:4"),
+            ("a: { x: 1 }", "{ x: 1 }@1:4"),
+        ] {
+            let documents = parse(source.as_bytes()).unwrap();
+            assert_eq!(at(source, documents[0].get("a").unwrap().span), whole, "{source}");
+        }
+    }
+
+    #[test]
+    fn every_document_counts_its_lines_from_the_start_and_empty_ones_are_left_out() {
+        assert_eq!(shape("# c\n---\na: 1\n---\n# c\n---\n...\n---\né\n"), "{a@3:1: 1@3:4} --- é@9:1");
+        assert_eq!(shape("\u{feff}a: b"), "{a@1:1: b@1:4}");
+        assert_eq!(shape(""), "");
+        assert_eq!(shape("--- ~"), "~@1:5");
+    }
+
+    #[test]
+    fn plain_scalars_follow_the_core_schema() {
+        let read = |text: &str| {
+            values(&format!("[{text}]"))
+                .iter()
+                .map(|v| match v {
+                    Value::Number(n) => n.to_string(),
+                    other => format!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(read("null, ~, '', true, FALSE"), r#"Null Null String("") Bool(true) Bool(false)"#);
+        assert_eq!(
+            read("no, 'true', .inf, nan, 1_0, 1e999, 0x+1, ."),
+            r#"String("no") String("true") String(".inf") String("nan") String("1_0") String("1e999") String("0x+1") String(".")"#
+        );
+        assert_eq!(read("1, -2, +3, 0x1F, 0o17, 1.50, .5, 2e3"), "1 -2 3 31 15 1.5 0.5 2000.0");
+        assert_eq!(read("18446744073709551615, 18446744073709551616"), "18446744073709551615 1.8446744073709552e+19");
+    }
+
+    #[test]
+    fn accessors_tell_kinds_apart() {
+        let node = parse(b"a: x\n1: [~, 2, true]").unwrap().remove(0);
+        assert_eq!((node.kind(), node.get("b").is_none(), node.as_str()), ("a mapping", true, None));
+        assert_eq!(node.get("a").and_then(Node::as_str), Some("x"));
+        let list = node.get("1").unwrap();
+        assert_eq!((list.kind(), list.get("a").is_none()), ("a list", true));
+        let Value::List(items) = &list.value else { panic!() };
+        assert_eq!(items.iter().map(Node::kind).collect::<Vec<_>>(), ["nothing", "a number", "a boolean"]);
+    }
+
+    #[test]
+    fn what_readers_disagree_on_is_refused() {
+        for (source, message, help) in [
+            (
+                "a: 1\n\"a\": 2",
+                "the key `a` is given twice @2:1",
+                "it is first given in line 1, column 1; keep one of them",
+            ),
+            (
+                "a: &x 1\nb: *x",
+                "an alias is not supported @2:4",
+                "write the value out; a text that begins with `*` needs quotes",
+            ),
+            (
+                "a: *.log",
+                "an alias is not supported @1:4",
+                "write the value out; a text that begins with `*` needs quotes",
+            ),
+            ("<<: {a: 1}", "a merge key `<<` is not supported @1:1", "write the keys out"),
+            ("a: !!str 1", "a tag is not supported @1:4", "leave it out; to make a value a string, put it in quotes"),
+            ("!foo {}", "a tag is not supported @1:1", "leave it out; to make a value a string, put it in quotes"),
+            (
+                "a: {{ x }}",
+                "a list or mapping as a key @1:5",
+                "a key is a text; a value that begins with `{` or `[` needs quotes",
+            ),
+            (": 1", "a key is missing before `:` @1:1", "write `key: value`"),
+        ] {
+            assert_eq!(refusal(source), (message.to_owned(), help.to_owned()), "{source}");
+        }
+    }
+
+    #[test]
+    fn broken_syntax_is_refused_with_its_place() {
+        for (source, message, help) in [
+            ("a:\n\t- x", "tabs disallowed within this context (block indentation) @2:2", "indent with spaces"),
+            ("a: 'x", "unclosed quote @1:4", "close the quote on the line that opens it"),
+            (
+                "a: b: c",
+                "mapping values are not allowed in this context @1:5",
+                "put a text that contains `: ` in quotes",
+            ),
+            ("a: @x", "unexpected character: `@' @1:4", "put a text that begins with a special character in quotes"),
+            ("a: [1, 2", "unclosed bracket '[' @1:4", ""),
+        ] {
+            assert_eq!(refusal(source), (message.to_owned(), help.to_owned()), "{source}");
+        }
+        assert_eq!(parse(b"a: \xc3\xa9\xff").unwrap_err().message, "not UTF-8 at byte offset 5");
+    }
+
+    #[test]
+    fn hostile_sources_end_in_an_error_not_in_a_stack_overflow() {
+        let blocks: String = (0..2_000).map(|d| " ".repeat(d) + "a:\n").collect();
+        for source in
+            ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000), "[{a: ".repeat(50_000), blocks]
+        {
+            let (message, _) = refusal(&source);
+            assert!(message.starts_with("lists and mappings nested deeper than 64 @"), "{message}");
+        }
+        assert_eq!(refusal(&"? ".repeat(100_000)).0, "a list or mapping as a key @1:3");
+        let mixed = "- ".repeat(40) + &"[".repeat(40) + &"]".repeat(40);
+        assert_eq!(refusal(&mixed).0, "lists and mappings nested deeper than 64 @1:105");
+        assert_eq!(refusal(&"- a\n".repeat(100_000)).0, "more than 100000 values and keys @100000:3");
+        let bomb = "a: &a [x]\nb: &b [*a,*a,*a]\nc: [*b,*b,*b]\n";
+        assert_eq!(refusal(bomb).0, "an alias is not supported @2:8");
+        assert_eq!(parse(&vec![b'x'; 20 << 20]).unwrap_err().message, "more than 3 MiB of input");
+        assert_eq!(parse(&vec![b'x'; MAX_BYTES]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn depth_and_count_are_taken_up_to_their_limit() {
+        assert_eq!(parse(format!("{}{}", "[".repeat(64), "]".repeat(64)).as_bytes()).unwrap().len(), 1);
+        assert_eq!(parse("- a\n".repeat(99_999).as_bytes()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_endless_reader_is_left_after_the_limit() {
+        assert_eq!(read_limited(std::io::repeat(b'x')).unwrap().len(), MAX_BYTES + 1);
+    }
+}

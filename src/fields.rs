@@ -1,0 +1,180 @@
+//! Reads a mapping field by field, and notes every fault on the way.
+//!
+//! A reader asks for each field that it knows; what nobody asked for is unknown. So the known
+//! names, the types and the rules stand once, where the request is read.
+
+use crate::document::{Key, Node, Value};
+use crate::violation::{Refusal, Violation, quote};
+
+/// The fields of one mapping, while it is read.
+pub struct Fields<'n, 'f> {
+    path: String,
+    node: &'n Node,
+    entries: &'n [(Key, Node)],
+    known: Vec<&'static str>,
+    open: bool,
+    faults: &'f mut Vec<Violation>,
+}
+
+/// Reads the mapping `node`, which stands at `path`: `read` asks for its fields and gives the
+/// result. What is no mapping, and every field that `read` did not ask for, is a fault.
+pub fn read<'n, T>(
+    node: &'n Node,
+    path: &str,
+    faults: &mut Vec<Violation>,
+    read: impl FnOnce(&mut Fields<'n, '_>) -> Option<T>,
+) -> Option<T> {
+    let Value::Map(entries) = &node.value else {
+        faults.push(wrong_type(node, "a mapping").at(path, Some(node.span)));
+        return None;
+    };
+    let mut fields = Fields { path: path.to_owned(), node, entries, known: Vec::new(), open: false, faults };
+    let result = read(&mut fields);
+    if !fields.open {
+        fields.refuse_unknown();
+    }
+    result
+}
+
+impl<'n> Fields<'n, '_> {
+    /// A text that must be there.
+    pub fn required<T>(&mut self, name: &'static str, parse: impl FnMut(&str) -> Result<T, Refusal>) -> Option<T> {
+        self.require(name);
+        self.optional(name, parse)
+    }
+
+    /// Notes a fault where there is no such field.
+    pub fn require(&mut self, name: &'static str) {
+        if self.node.get(name).is_none() {
+            let refusal = Refusal::new("required", "is missing").help(format!("add `{name}:`"));
+            self.faults.push(refusal.at(self.path_of(name), Some(self.node.span)));
+        }
+    }
+
+    /// A text that may be there.
+    pub fn optional<T>(&mut self, name: &'static str, mut parse: impl FnMut(&str) -> Result<T, Refusal>) -> Option<T> {
+        self.value(name, |node| match &node.value {
+            Value::String(text) => parse(text),
+            _ => Err(wrong_type(node, "a string")),
+        })
+    }
+
+    /// Any value that may be there.
+    pub fn value<T>(&mut self, name: &'static str, parse: impl FnOnce(&'n Node) -> Result<T, Refusal>) -> Option<T> {
+        let node = self.find(name)?;
+        parse(node).map_err(|refusal| self.faults.push(refusal.at(self.path_of(name), Some(node.span)))).ok()
+    }
+
+    /// A mapping that may be there.
+    pub fn object<T>(&mut self, name: &'static str, each: impl FnOnce(&mut Fields<'n, '_>) -> Option<T>) -> Option<T> {
+        let node = self.find(name)?;
+        read(node, &self.path_of(name), self.faults, each)
+    }
+
+    /// A list of mappings that may be there, of at most `max`; those without fault.
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut each: impl FnMut(&mut Fields<'n, '_>) -> Option<T>,
+    ) -> Vec<T> {
+        self.items(name, max, |node, path, faults| read(node, path, faults, &mut each))
+    }
+
+    /// A list of texts that may be there, of at most `max`; those without fault.
+    pub fn texts<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut parse: impl FnMut(&str) -> Result<T, Refusal>,
+    ) -> Vec<T> {
+        self.items(name, max, |node, path, faults| {
+            let result = match &node.value {
+                Value::String(text) => parse(text),
+                _ => Err(wrong_type(node, "a string")),
+            };
+            result.map_err(|refusal| faults.push(refusal.at(path, Some(node.span)))).ok()
+        })
+    }
+
+    /// Lets fields that nobody asks for be: others than we write here too.
+    pub fn allow_unknown(&mut self) {
+        self.open = true;
+    }
+
+    fn items<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut each: impl FnMut(&'n Node, &str, &mut Vec<Violation>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(node) = self.find(name) else {
+            return Vec::new();
+        };
+        let path = self.path_of(name);
+        let Value::List(items) = &node.value else {
+            self.faults.push(wrong_type(node, "a list").at(path, Some(node.span)));
+            return Vec::new();
+        };
+        if items.len() > max {
+            let refusal =
+                Refusal::new("length", format!("has {} entries", items.len())).help(format!("use at most {max}"));
+            self.faults.push(refusal.at(path, Some(node.span)));
+            return Vec::new();
+        }
+        items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| each(item, &format!("{path}[{index}]"), self.faults))
+            .collect()
+    }
+
+    fn find(&mut self, name: &'static str) -> Option<&'n Node> {
+        self.known.push(name);
+        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        join(&self.path, name)
+    }
+
+    fn refuse_unknown(self) {
+        for (key, _) in self.entries {
+            if !self.known.contains(&key.name.as_str()) {
+                let refusal = Refusal::new("unknown-field", format!("{} is not a field here", quote(&key.name)))
+                    .help(format!("the fields are {}", list(&self.known)))
+                    .suggest(&key.name, self.known.iter().copied());
+                let path = join(&self.path, quote(&key.name).trim_matches('`'));
+                self.faults.push(refusal.at(path, Some(key.span)));
+            }
+        }
+    }
+}
+
+/// The one of `choices` that `text` names.
+pub fn one_of<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Refusal> {
+    let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        Refusal::new("enum", format!("{} is not a choice", quote(text)))
+            .help(format!("use {}", list(&names)))
+            .suggest(text, names)
+    })
+}
+
+/// A value of another type than `wanted`.
+pub fn wrong_type(node: &Node, wanted: &str) -> Refusal {
+    let refusal = Refusal::new("type", format!("is {}, not {wanted}", node.kind()));
+    match (&node.value, wanted) {
+        (Value::Number(_) | Value::Bool(_), "a string") => refusal.help("put it in quotes"),
+        (Value::Null, _) => refusal.help("give it a value, or leave the field out"),
+        _ => refusal,
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn list(names: &[&str]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}

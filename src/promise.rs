@@ -1,0 +1,100 @@
+//! The one table of Promises: kind → its API, and what a request of it becomes.
+//!
+//! A Promise lives in a folder of this one, and in one line of [`PROMISES`].
+
+mod team;
+
+use crate::config::Config;
+use crate::file_tree::FileTree;
+use crate::request::Request;
+use crate::template::TemplateError;
+use crate::violation::{Refusal, Violation, quote};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Every Promise, by kind.
+pub const PROMISES: [Promise; 1] = [team::PROMISE];
+
+/// What the platform promises for one kind of request.
+#[derive(Debug)]
+pub struct Promise {
+    /// The name of the Promise and of its folders, as `team`.
+    pub name: &'static str,
+    /// As `Team`.
+    pub kind: &'static str,
+    /// The API, made from the Rust types.
+    pub definition: fn() -> CustomResourceDefinition,
+    /// Parses and validates a request's spec, and renders what it asks for: no I/O.
+    pub generate: fn(&Request<'_>, &Config) -> Result<Outputs, Unrendered>,
+}
+
+/// Everything that a request becomes.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Kubernetes manifests, for Kratix's Destinations.
+    pub manifests: FileTree,
+    /// Files by the role of the repository that they belong to.
+    pub repositories: BTreeMap<Role, FileTree>,
+    /// Top-level keys of the request's status.
+    pub status: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a repository is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Backstage entities.
+    Catalog,
+    /// Terraform root modules.
+    Infrastructure,
+}
+
+impl Role {
+    /// Every role, in the order of delivery.
+    pub const ALL: [Self; 2] = [Self::Catalog, Self::Infrastructure];
+
+    /// As in the configuration and in folder names.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Catalog => "catalog",
+            Self::Infrastructure => "infrastructure",
+        }
+    }
+}
+
+/// Why a request became nothing.
+#[derive(Debug)]
+pub enum Unrendered {
+    /// The request is wrong: every fault of it.
+    Wrong(Vec<Violation>),
+    /// We are.
+    Broken(TemplateError),
+}
+
+impl From<TemplateError> for Unrendered {
+    fn from(error: TemplateError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<Vec<Violation>> for Unrendered {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self::Wrong(violations)
+    }
+}
+
+/// The Promise of a kind.
+///
+/// # Errors
+/// A kind that nobody promises, with the nearest that somebody does.
+pub fn find(kind: &str) -> Result<&'static Promise, Refusal> {
+    static TABLE: [Promise; PROMISES.len()] = PROMISES;
+    let kinds = TABLE.iter().map(|p| p.kind);
+    TABLE.iter().find(|p| p.kind == kind).ok_or_else(|| {
+        let known: Vec<_> = kinds.clone().map(|k| format!("`{k}`")).collect();
+        Refusal::new("kind", format!("{} is not a kind of this platform", quote(kind)))
+            .help(format!("use {}", known.join(", ")))
+            .suggest(kind, kinds)
+    })
+}

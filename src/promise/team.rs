@@ -1,0 +1,19 @@
+//! Team: a namespace, an organisation, and the people in them.
+
+mod render;
+mod request;
+mod validated;
+
+use super::{Outputs, Promise, Unrendered};
+use crate::config::Config;
+use crate::request::Request;
+use kube::CustomResourceExt;
+
+/// Team's line in the table.
+pub const PROMISE: Promise = Promise { name: "team", kind: "Team", definition: request::Team::crd, generate };
+
+fn generate(request: &Request<'_>, config: &Config) -> Result<Outputs, Unrendered> {
+    let spec = request::parse(request.spec)?;
+    let team = validated::validate(spec, config);
+    Ok(render::render(&request.identity, &team)?)
+}

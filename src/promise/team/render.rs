@@ -1,0 +1,157 @@
+//! What a Team becomes: manifests, an entity, a root module.
+
+use super::request::{Role, Visibility};
+use super::validated::{ValidatedQuota, ValidatedTeam};
+use crate::file_tree::{FileTree, RelativePath};
+use crate::promise::{Outputs, Role as RepositoryRole};
+use crate::request::Identity;
+use crate::template::{Format, TemplateError, render as fill};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+const MANIFESTS: [(&str, &str); 6] = [
+    ("namespace", include_str!("../../../manifests/team/namespace.yaml.j2")),
+    ("quota", include_str!("../../../manifests/team/quota.yaml.j2")),
+    ("limits", include_str!("../../../manifests/team/limits.yaml.j2")),
+    ("network-policies", include_str!("../../../manifests/team/network-policies.yaml.j2")),
+    ("role-bindings", include_str!("../../../manifests/team/role-bindings.yaml.j2")),
+    ("service-account", include_str!("../../../manifests/team/service-account.yaml.j2")),
+];
+
+const GROUP: &str = include_str!("../../../manifests/backstage/group.yaml.j2");
+
+const ROOT_MODULE: [(&str, &str); 4] = [
+    ("backend.tf", include_str!("../../../terraform_templates/team/backend.tf.j2")),
+    ("main.tf", include_str!("../../../terraform_templates/team/main.tf.j2")),
+    ("outputs.tf", include_str!("../../../terraform_templates/team/outputs.tf.j2")),
+    ("providers.tf", include_str!("../../../terraform_templates/team/providers.tf.j2")),
+];
+
+/// What the templates see: whole values, none of them to be glued to another.
+#[derive(Serialize)]
+struct Context<'a> {
+    id: &'a str,
+    name: &'a str,
+    email: &'a str,
+    description: &'a str,
+    parent: Option<&'a str>,
+    visibility: Visibility,
+    namespace: String,
+    request: String,
+    folder: String,
+    repository: String,
+    organization_url: &'a str,
+    quota: &'a ValidatedQuota,
+    members: Vec<&'a str>,
+    teams: Vec<GiteaTeam<'a>>,
+    role_bindings: Vec<RoleBinding>,
+    allowed_namespaces: Vec<String>,
+}
+
+/// A team in the organisation.
+#[derive(Serialize)]
+struct GiteaTeam<'a> {
+    role: &'static str,
+    permission: &'static str,
+    can_create_repos: bool,
+    usernames: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RoleBinding {
+    role: &'static str,
+    cluster_role: &'static str,
+    /// The form in which Gitea's OIDC names a team.
+    group: String,
+}
+
+/// Renders everything that a Team becomes.
+///
+/// # Errors
+/// A template that is wrong: our bug.
+pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, TemplateError> {
+    let context = Context::new(identity, team);
+    let mut manifests = FileTree::default();
+    for (name, source) in MANIFESTS {
+        // No part of an identity holds `_`, so that no two requests share a file's name.
+        let path = format!("{}_{name}.yaml", identity.path().replace('/', "_"));
+        manifests.insert(path_of(&path), fill(Format::Yaml, name, source, &context)?);
+    }
+    let mut catalog = FileTree::default();
+    catalog.insert(path_of(&format!("teams/{}.yaml", team.id)), fill(Format::Yaml, "group", GROUP, &context)?);
+    let mut infrastructure = FileTree::default();
+    for (name, source) in ROOT_MODULE {
+        infrastructure
+            .insert(path_of(&format!("{}/{name}", context.folder)), fill(Format::Hcl, name, source, &context)?);
+    }
+    Ok(Outputs {
+        manifests,
+        repositories: BTreeMap::from([
+            (RepositoryRole::Catalog, catalog),
+            (RepositoryRole::Infrastructure, infrastructure),
+        ]),
+        status: serde_json::Map::from_iter([("email".to_owned(), team.email.as_str().into())]),
+    })
+}
+
+/// Identities and ids are names by their types: every path made of them is one.
+fn path_of(path: &str) -> RelativePath {
+    RelativePath::parse(path).expect("made of names")
+}
+
+impl<'a> Context<'a> {
+    fn new(identity: &Identity, team: &'a ValidatedTeam) -> Self {
+        let mut members: Vec<_> = team.members.iter().map(|m| m.username.as_str()).collect();
+        members.sort_unstable();
+        let folder = format!("teams/{}", team.id);
+        Self {
+            id: team.id.as_str(),
+            name: team.name.as_str(),
+            email: team.email.as_str(),
+            description: team.description.as_ref().map_or("", |d| d.as_str()),
+            parent: team.parent.as_ref().map(|p| p.as_str()),
+            visibility: team.visibility,
+            namespace: format!("team-{}", team.id),
+            request: identity.path(),
+            repository: format!("{}/{folder}", RepositoryRole::Infrastructure.as_str()),
+            folder,
+            organization_url: &team.organization_url,
+            quota: &team.quota,
+            members,
+            teams: team
+                .members_by_role()
+                .map(|(name, role, usernames)| GiteaTeam::new(name, role, usernames))
+                .collect(),
+            role_bindings: Role::ALL
+                .into_iter()
+                .map(|(name, role)| RoleBinding {
+                    role: name,
+                    cluster_role: cluster_role(role),
+                    group: format!("{}:{name}", team.id),
+                })
+                .collect(),
+            allowed_namespaces: team.allow_network_from.iter().map(|id| format!("team-{id}")).collect(),
+        }
+    }
+}
+
+impl<'a> GiteaTeam<'a> {
+    fn new(role: &'static str, kind: Role, usernames: Vec<&'a str>) -> Self {
+        let (permission, can_create_repos) = match kind {
+            Role::Admin => ("admin", true),
+            Role::Maintainer => ("write", true),
+            Role::Developer => ("write", false),
+            Role::Viewer => ("read", false),
+        };
+        Self { role, permission, can_create_repos, usernames }
+    }
+}
+
+/// Kubernetes' own roles for people in a namespace.
+fn cluster_role(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Maintainer | Role::Developer => "edit",
+        Role::Viewer => "view",
+    }
+}

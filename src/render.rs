@@ -1,0 +1,191 @@
+//! The step `render`: a request in, manifests and files for the repositories out.
+//!
+//! A wrong request is an answer, not an error: its status says every fault, nothing new is
+//! written, and what an earlier run delivered stays live.
+
+use crate::config::Config;
+use crate::document::Node;
+use crate::generate;
+use crate::kratix::{Condition, Fault, Folders, Progress, Status, delay};
+use crate::promise::{Outputs, Role, Unrendered};
+use crate::request::Request;
+use crate::violation::Violation;
+use anyhow::Result;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// As many faults as a status lists.
+const MAX_FAULTS: usize = 50;
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Rendered {
+    /// Its outputs are written.
+    Done(Outputs),
+    /// It is wrong, and its status says so.
+    Wrong(Vec<Violation>),
+    /// The platform's configuration cannot be used, and Kratix is asked to run it again: why.
+    Later(String),
+}
+
+/// Runs the step.
+///
+/// # Errors
+/// A broken contract (no request, a folder that cannot be written), or a template of ours that
+/// is wrong.
+pub fn run(folders: &Folders, config: Result<Config>, now: Timestamp) -> Result<Rendered> {
+    folders.clear_verdict()?;
+    let object = folders.read_object()?;
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            let message = format!("{error:#}");
+            wait(folders, &object, Status::of_object(object.get("status")), "Rendered", &message, now)?;
+            return Ok(Rendered::Later(message));
+        }
+    };
+    match generate(&object, &config) {
+        Ok((request, outputs)) => {
+            folders.write_outputs(&outputs)?;
+            folders.write_status(&rendered_status(&request, &outputs, now))?;
+            Ok(Rendered::Done(outputs))
+        }
+        Err(Unrendered::Wrong(violations)) => {
+            refuse(folders, &object, &violations, now)?;
+            Ok(Rendered::Wrong(violations))
+        }
+        Err(Unrendered::Broken(error)) => Err(error.into()),
+    }
+}
+
+impl Rendered {
+    /// What to tell in the step's log: a line for each thing.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Done(outputs) => vec![summary(outputs)],
+            Self::Later(why) => vec![format!("later: {why}")],
+            Self::Wrong(violations) => {
+                violations.iter().map(|v| format!("{}: {} [{}]", v.path, v.message, v.rule)).collect()
+            }
+        }
+    }
+}
+
+fn rendered_status(request: &Request<'_>, outputs: &Outputs, now: Timestamp) -> Status {
+    let message = summary(outputs);
+    let mut status = Status::of_object(request.status);
+    status.goldpath = Progress { observed_generation: request.generation, ..Progress::default() };
+    status.extra.clear();
+    status.extra.extend(outputs.status.clone());
+    status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));
+    status.set_condition(Condition {
+        r#type: "Rendered".to_owned(),
+        status: "True".to_owned(),
+        reason: "Rendered".to_owned(),
+        message: message.clone(),
+        last_transition_time: now,
+        observed_generation: request.generation,
+    });
+    status.message = message;
+    status
+}
+
+/// What there is, in words.
+fn summary(outputs: &Outputs) -> String {
+    let files = |role| outputs.repositories.get(&role).map_or(0, |tree| tree.len());
+    format!(
+        "rendered {}, {}, {}",
+        count(outputs.manifests.len(), "manifest"),
+        count(files(Role::Catalog), "catalog file"),
+        count(files(Role::Infrastructure), "infrastructure file"),
+    )
+}
+
+/// `1 file`, `2 files`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Says in the status what is wrong with the request, and asks for another run, later each time,
+/// in case what was wrong was around it. Editing the request runs it at once.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(crate) fn refuse(folders: &Folders, object: &Node, violations: &[Violation], now: Timestamp) -> Result<()> {
+    let generation = generation_of(object);
+    let mut status = Status::of_object(object.get("status"));
+    status.extra.clear();
+    status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));
+    let attempts = match status.goldpath.observed_generation == generation {
+        true => status.goldpath.attempts,
+        false => 0,
+    };
+    let first = &violations[0];
+    let others = match violations.len() {
+        1 => String::new(),
+        n => format!(" (and {} more in status.goldpath.violations)", n - 1),
+    };
+    let message = format!("the request is wrong: {} {}{others}; edit it and apply it again", first.path, first.message);
+    status.goldpath = Progress {
+        observed_generation: generation,
+        attempts: attempts + 1,
+        violations: violations.iter().take(MAX_FAULTS).map(as_fault).collect(),
+        ..status.goldpath
+    };
+    status.set_condition(Condition {
+        r#type: "Rendered".to_owned(),
+        status: "False".to_owned(),
+        reason: "RequestWrong".to_owned(),
+        message: message.clone(),
+        last_transition_time: now,
+        observed_generation: generation,
+    });
+    status.message.clone_from(&message);
+    folders.write_status(&status)?;
+    folders.write_retry(delay(attempts, Duration::from_secs(60), Duration::from_secs(3600)), &message)
+}
+
+/// Says in the status what the platform fails at, and asks for another run, later each time.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(crate) fn wait(
+    folders: &Folders,
+    object: &Node,
+    mut status: Status,
+    what: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let attempts = Status::of_object(object.get("status")).goldpath.attempts;
+    status.goldpath.attempts = attempts + 1;
+    status.message = format!("the platform fails, and tries again by itself: {why}");
+    status.set_condition(Condition {
+        r#type: what.to_owned(),
+        status: "False".to_owned(),
+        reason: "Waiting".to_owned(),
+        message: why.to_owned(),
+        last_transition_time: now,
+        observed_generation: generation_of(object),
+    });
+    folders.write_status(&status)?;
+    folders.write_retry(delay(attempts, Duration::from_secs(15), Duration::from_secs(300)), &status.message)
+}
+
+fn as_fault(violation: &Violation) -> Fault {
+    Fault {
+        path: violation.path.clone(),
+        rule: violation.rule.to_owned(),
+        message: violation.message.clone(),
+        help: violation.help.clone(),
+        suggestion: violation.suggestion.clone(),
+    }
+}
+
+/// The generation, of an object that need not be a request.
+fn generation_of(object: &Node) -> Option<u64> {
+    match &object.get("metadata")?.get("generation")?.value {
+        crate::document::Value::Number(number) => number.as_u64(),
+        _ => None,
+    }
+}

@@ -1,0 +1,439 @@
+//! Any git remote: a bare repository on this machine, or one behind https.
+//!
+//! A branch moves only from the commit that the new one was built on. On this machine that is a
+//! compare-and-swap of the ref, under a lock that the kernel releases when its holder dies (the
+//! push of libgit2 to a path would overwrite what came in between); behind https the server
+//! refuses a push that has lost a race. Who loses builds again on what won.
+
+use super::inventory::{self, Plan, Tree, Unplanned};
+use super::{Delivery, Outcome, Undelivered};
+use crate::config::{Author, Remote};
+use crate::file_tree::{FileTree, RelativePath};
+use crate::promise::Role;
+use anyhow::{Context, Result, bail, ensure};
+use git2::build::TreeUpdateBuilder;
+use git2::{
+    Cred, CredentialType, DiffFormat, ErrorCode, FetchOptions, FileMode, Oid, PushOptions, RemoteCallbacks,
+    RemoteRedirect, Repository,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How old a lock of git's own on a ref is before its holder counts as killed: git holds it for
+/// the time of one write.
+const STALE_LOCK: Duration = Duration::from_secs(5);
+
+/// One branch of a repository.
+pub struct Branch {
+    repository: Repository,
+    remote: Remote,
+    /// The folder of `repository` where it is a copy of what is behind https.
+    copy: Option<TempDir>,
+}
+
+/// How a try to move the branch ended.
+enum Try {
+    Moved,
+    /// Somebody else moved it first.
+    Lost,
+}
+
+/// Makes an empty bare repository, unless there is one.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn create(path: &Path, branch: &str) -> Result<()> {
+    if path.join("HEAD").exists() {
+        return Ok(());
+    }
+    let making = || format!("cannot make the repository {}", path.display());
+    // Made beside its place, so that nobody finds half of one; who comes second keeps the first's.
+    let folder = path.parent().with_context(making)?;
+    fs::create_dir_all(folder).with_context(making)?;
+    let new = TempDir::new_in(folder).with_context(making)?;
+    let mut options = git2::RepositoryInitOptions::new();
+    options.bare(true).external_template(false).initial_head(branch);
+    Repository::init_opts(new.path(), &options).with_context(making)?;
+    match fs::rename(new.path(), path) {
+        Err(error) if !path.join("HEAD").exists() => Err(error).with_context(making),
+        _ => Ok(()),
+    }
+}
+
+impl Branch {
+    /// Opens the branch, and brings it here where it is elsewhere.
+    ///
+    /// # Errors
+    /// A URL of a kind that we do not speak, a repository that is not there or not bare, a
+    /// network or server that fails.
+    pub fn open(remote: &Remote) -> Result<Self> {
+        let branch = Self::open_any(remote).with_context(|| format!("cannot read the repository {}", remote.url))?;
+        Ok(branch)
+    }
+
+    fn open_any(remote: &Remote) -> Result<Self> {
+        ensure!(
+            git2::Reference::is_valid_name(&format!("refs/heads/{}", remote.branch)),
+            "{:?} is not the name of a branch",
+            remote.branch
+        );
+        if let Some(path) = local_path(&remote.url)? {
+            let repository = Repository::open_bare(path)?;
+            ensure!(repository.is_bare(), "it is not a bare repository");
+            return Ok(Self { repository, remote: remote.clone(), copy: None });
+        }
+        let folder = TempDir::new().context("cannot make a folder for a copy")?;
+        let repository = Repository::init_bare(folder.path())?;
+        let branch = Self { repository, remote: remote.clone(), copy: Some(folder) };
+        branch.fetch()?;
+        Ok(branch)
+    }
+
+    /// What a delivery would change now.
+    ///
+    /// # Errors
+    /// As [`Branch::commit`], but for races.
+    pub fn preview(&self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
+        let base = self.head()?;
+        let plan = self.plan(role, delivery, files, base)?;
+        let new = self.write_tree(&plan, base)?;
+        Ok(Outcome {
+            commit: base.filter(|_| plan.is_empty()).map(|id| id.to_string()),
+            diff: self.diff(base, new)?,
+            changes: plan.changes,
+            files: files.len(),
+        })
+    }
+
+    /// Makes the branch hold the delivery.
+    ///
+    /// # Errors
+    /// A file in the way, a repository that fails, or no race won until `deadline`.
+    pub fn commit(
+        &self,
+        role: Role,
+        delivery: &Delivery,
+        files: &FileTree,
+        deadline: Instant,
+    ) -> Result<Outcome, Undelivered> {
+        // Writers on this machine take turns.
+        let _turn = if self.copy.is_none() { Some(self.take_turn()?) } else { None };
+        for attempt in 0_u32.. {
+            let base = self.head()?;
+            let plan = self.plan(role, delivery, files, base)?;
+            let tree = self.write_tree(&plan, base)?;
+            let mut outcome = Outcome {
+                commit: base.map(|id| id.to_string()),
+                diff: self.diff(base, tree)?,
+                changes: Vec::new(),
+                files: files.len(),
+            };
+            if plan.is_empty() {
+                return Ok(outcome);
+            }
+            let commit = self.write_commit(tree, base, delivery, &plan)?;
+            let moved = match &self.copy {
+                None => self.swap(base, commit, deadline),
+                Some(_) => self.push(commit),
+            };
+            if matches!(
+                moved.with_context(|| format!("cannot write to the repository {}", self.remote.url))?,
+                Try::Moved
+            ) {
+                outcome.commit = Some(commit.to_string());
+                outcome.changes = plan.changes;
+                return Ok(outcome);
+            }
+            let pause = Duration::from_millis(fastrand::u64(20..200) << attempt.min(4));
+            if Instant::now() + pause >= deadline {
+                break;
+            }
+            std::thread::sleep(pause);
+            if self.copy.is_some() {
+                self.fetch()?;
+            }
+        }
+        Err(anyhow::anyhow!("others were faster in the repository {} until the time was up", self.remote.url).into())
+    }
+
+    fn plan(&self, role: Role, delivery: &Delivery, files: &FileTree, base: Option<Oid>) -> Result<Plan, Undelivered> {
+        let snapshot = Snapshot { repository: &self.repository, tree: self.tree_of(base)? };
+        inventory::plan(&snapshot, role, &delivery.identity, files).map_err(|unplanned| match unplanned {
+            Unplanned::Taken(path, owner) => Undelivered::Taken { repository: role, path, owner },
+            Unplanned::Unread(error) => error.context(format!("cannot read the repository {}", self.remote.url)).into(),
+        })
+    }
+
+    fn head(&self) -> Result<Option<Oid>> {
+        match self.repository.refname_to_id(&self.tracked()) {
+            Ok(id) => Ok(Some(id)),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read the branch {}", self.remote.branch)),
+        }
+    }
+
+    fn branch(&self) -> String {
+        format!("refs/heads/{}", self.remote.branch)
+    }
+
+    /// The ref that says where the branch is, here.
+    fn tracked(&self) -> String {
+        match self.copy {
+            None => self.branch(),
+            Some(_) => format!("refs/remotes/origin/{}", self.remote.branch),
+        }
+    }
+
+    fn tree_of(&self, commit: Option<Oid>) -> Result<Option<git2::Tree<'_>>> {
+        Ok(commit.map(|id| self.repository.find_commit(id)?.tree()).transpose()?)
+    }
+
+    fn write_tree(&self, plan: &Plan, base: Option<Oid>) -> Result<Oid> {
+        let mut update = TreeUpdateBuilder::new();
+        for (path, content) in &plan.writes {
+            update.upsert(path.as_str(), self.repository.blob(content)?, FileMode::Blob);
+        }
+        for path in &plan.removals {
+            update.remove(path.as_str());
+        }
+        let base = match self.tree_of(base)? {
+            Some(tree) => tree,
+            None => self.repository.find_tree(self.repository.treebuilder(None)?.write()?)?,
+        };
+        Ok(update.create_updated(&self.repository, &base)?)
+    }
+
+    fn write_commit(&self, tree: Oid, base: Option<Oid>, delivery: &Delivery, plan: &Plan) -> Result<Oid> {
+        let Author { name, email } = &delivery.author;
+        let who = git2::Signature::new(name, email, &git2::Time::new(delivery.time.as_second(), 0))?;
+        let parent = base.map(|id| self.repository.find_commit(id)).transpose()?;
+        let tree = self.repository.find_tree(tree)?;
+        Ok(self.repository.commit(
+            None,
+            &who,
+            &who,
+            &message(delivery, plan),
+            &tree,
+            &parent.iter().collect::<Vec<_>>(),
+        )?)
+    }
+
+    fn diff(&self, base: Option<Oid>, new: Oid) -> Result<String> {
+        let mut text = String::new();
+        let new = self.repository.find_tree(new)?;
+        let diff = self.repository.diff_tree_to_tree(self.tree_of(base)?.as_ref(), Some(&new), None)?;
+        diff.print(DiffFormat::Patch, |_, _, line| {
+            if matches!(line.origin(), '+' | '-' | ' ') {
+                text.push(line.origin());
+            }
+            text.push_str(&String::from_utf8_lossy(line.content()));
+            true
+        })?;
+        Ok(text)
+    }
+
+    /// Waits until no other process of ours writes here.
+    fn take_turn(&self) -> Result<File> {
+        let path = self.repository.path().join("goldpath.lock");
+        let take = || {
+            let lock = File::create(&path)?;
+            lock.lock()?;
+            std::io::Result::Ok(lock)
+        };
+        take().with_context(|| format!("cannot lock {}", path.display()))
+    }
+
+    /// Moves the branch of a repository on this machine.
+    fn swap(&self, base: Option<Oid>, commit: Oid, deadline: Instant) -> Result<Try> {
+        let name = self.branch();
+        loop {
+            let moved = match base {
+                Some(base) => self.repository.reference_matching(&name, commit, true, base, "goldpath"),
+                None => self.repository.reference(&name, commit, false, "goldpath"),
+            };
+            match moved.map(drop) {
+                Ok(()) => return Ok(Try::Moved),
+                Err(error) if matches!(error.code(), ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound) => {
+                    return Ok(Try::Lost);
+                }
+                Err(error) if error.code() == ErrorCode::Locked && Instant::now() < deadline => {
+                    self.break_stale_lock(&name)?
+                }
+                Err(error) => return Err(error.into()),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Removes the lock that a killed process left on a ref.
+    fn break_stale_lock(&self, name: &str) -> Result<()> {
+        let path = self.repository.path().join(format!("{name}.lock"));
+        let age = fs::metadata(&path).and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > STALE_LOCK) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove the stale lock {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&self) -> Result<()> {
+        let mut options = FetchOptions::new();
+        options.depth(1).follow_redirects(RemoteRedirect::None).remote_callbacks(self.callbacks());
+        let refspec = format!("+{}:{}", self.branch(), self.tracked());
+        self.repository.remote_anonymous(&self.remote.url)?.fetch(&[refspec], Some(&mut options), None)?;
+        Ok(())
+    }
+
+    fn push(&self, commit: Oid) -> Result<Try> {
+        self.repository.reference(&self.branch(), commit, true, "goldpath")?;
+        let refused = RefCell::new(None);
+        let mut callbacks = self.callbacks();
+        callbacks.push_update_reference(|_, status| {
+            *refused.borrow_mut() = status.map(str::to_owned);
+            Ok(())
+        });
+        let mut options = PushOptions::new();
+        options.follow_redirects(RemoteRedirect::None).remote_callbacks(callbacks);
+        let pushed = self.repository.remote_anonymous(&self.remote.url)?.push(&[self.branch()], Some(&mut options));
+        drop(options);
+        match (pushed, refused.into_inner()) {
+            (Ok(()), None) => Ok(Try::Moved),
+            (Err(error), _) if error.code() == ErrorCode::NotFastForward => Ok(Try::Lost),
+            (Err(error), _) => Err(error.into()),
+            // What git's own server, and so Gitea, says of a ref that somebody else moved.
+            (Ok(()), Some(status))
+                if ["cannot lock ref", "failed to update ref", "fetch first", "non-fast-forward", "stale info"]
+                    .iter()
+                    .any(|s| status.contains(s)) =>
+            {
+                Ok(Try::Lost)
+            }
+            (Ok(()), Some(status)) => bail!("the server refuses the commit: {status:?}"),
+        }
+    }
+
+    /// Signs in, once: a token that was refused is not sent again.
+    fn callbacks(&self) -> RemoteCallbacks<'_> {
+        let asked = Cell::new(false);
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.credentials(move |_, _, kinds| {
+            let Some(file) = &self.remote.token_file else {
+                return Err(git2::Error::from_str("it asks for a token: name its file as `tokenFile`"));
+            };
+            if asked.replace(true) || !kinds.contains(CredentialType::USER_PASS_PLAINTEXT) {
+                return Err(git2::Error::from_str(&format!("it refuses the token in {}", file.display())));
+            }
+            let token = fs::read_to_string(file).map_err(|error| {
+                git2::Error::from_str(&format!("cannot read the token in {}: {error}", file.display()))
+            })?;
+            Cred::userpass_plaintext(&self.remote.username, token.trim())
+        });
+        callbacks
+    }
+}
+
+/// The folder that a remote is in; none where it is behind https.
+fn local_path(url: &str) -> Result<Option<PathBuf>> {
+    match url.split_once("://") {
+        None => Ok(Some(PathBuf::from(url))),
+        Some(("file", path)) => Ok(Some(PathBuf::from(path))),
+        Some(("https", rest)) => {
+            let host = rest.split('/').next().unwrap_or_default();
+            ensure!(!host.contains('@'), "a URL must not hold credentials: use `username` and `tokenFile`");
+            Ok(None)
+        }
+        Some((scheme, _)) => bail!("{scheme}:// is not supported: use a path, file:// or https://"),
+    }
+}
+
+/// What changed for whom; the trailers are for programs. It holds no text of a user's but names
+/// that are names by their types.
+fn message(delivery: &Delivery, plan: &Plan) -> String {
+    use std::fmt::Write;
+    let identity = &delivery.identity;
+    let removed = plan.writes.keys().all(|path| path.as_str() == super::index::PATH) && !plan.removals.is_empty();
+    let verb = match (plan.known, removed) {
+        (false, _) => "create",
+        (true, true) => "delete",
+        (true, false) => "update",
+    };
+    let mut text = format!("{}: {verb} {}/{}\n\n", identity.kind.to_lowercase(), identity.namespace, identity.name);
+    for change in &plan.changes {
+        let _ = writeln!(text, "{change}");
+    }
+    if !plan.changes.is_empty() {
+        text.push('\n');
+    }
+    let _ = writeln!(text, "Goldpath-Request: {identity}");
+    if let Some(generation) = delivery.generation {
+        let _ = writeln!(text, "Goldpath-Generation: {generation}");
+    }
+    let _ = writeln!(text, "Goldpath-Promise-Version: {}", crate::VERSION);
+    text
+}
+
+/// The files of one commit.
+struct Snapshot<'r> {
+    repository: &'r Repository,
+    /// None for a repository that is still empty.
+    tree: Option<git2::Tree<'r>>,
+}
+
+impl Snapshot<'_> {
+    fn entry(&self, path: &str) -> Result<Option<git2::TreeEntry<'static>>> {
+        let Some(tree) = &self.tree else {
+            return Ok(None);
+        };
+        match tree.get_path(Path::new(path)) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),
+        }
+    }
+}
+
+impl Tree for Snapshot<'_> {
+    fn read(&self, path: &RelativePath) -> Result<Option<Vec<u8>>> {
+        match self.entry(path.as_str())? {
+            Some(entry) if entry.kind() == Some(git2::ObjectType::Blob) => {
+                Ok(Some(self.repository.find_blob(entry.id())?.content().to_vec()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn is_blocked(&self, path: &RelativePath) -> Result<bool> {
+        for (end, _) in path.as_str().match_indices('/') {
+            if self.entry(&path.as_str()[..end])?.is_some_and(|e| e.kind() != Some(git2::ObjectType::Tree)) {
+                return Ok(true);
+            }
+        }
+        Ok(self.entry(path.as_str())?.is_some_and(|e| e.kind() != Some(git2::ObjectType::Blob)))
+    }
+
+    fn paths(&self, below: Option<&str>) -> Result<BTreeSet<RelativePath>> {
+        let mut paths = BTreeSet::new();
+        let (tree, prefix) = match (below, &self.tree) {
+            (_, None) => return Ok(paths),
+            (None, Some(tree)) => (tree.clone(), String::new()),
+            (Some(folder), Some(_)) => match self.entry(folder)? {
+                Some(entry) if entry.kind() == Some(git2::ObjectType::Tree) => {
+                    (self.repository.find_tree(entry.id())?, format!("{folder}/"))
+                }
+                _ => return Ok(paths),
+            },
+        };
+        tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
+            if entry.kind() == Some(git2::ObjectType::Blob) {
+                // What we could not have written is nobody's entity and nobody's inventory.
+                let path = entry.name().map(|name| RelativePath::parse(&format!("{prefix}{folder}{name}")));
+                paths.extend(path.ok().and_then(Result::ok));
+            }
+            git2::TreeWalkResult::Ok
+        })?;
+        Ok(paths)
+    }
+}

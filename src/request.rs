@@ -1,0 +1,101 @@
+//! A request as an object: who it is, and its spec still unread.
+//!
+//! `spec` is read strictly, by its Promise. The rest is read tolerantly, because the API server
+//! adds to it (`managedFields`, annotations, finalizers, `status`).
+
+use crate::document::{Node, Value};
+use crate::fields;
+use crate::names::{NamespaceName, ObjectName};
+use crate::promise::{self, Promise};
+use crate::violation::{Refusal, Violation, quote};
+use std::fmt;
+
+/// The API group and version of every request.
+pub const API_VERSION: &str = "platform.kratix.io/v1alpha1";
+
+/// Which request: unique in a platform.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    /// As `Team`.
+    pub kind: String,
+    /// The namespace of the object.
+    pub namespace: NamespaceName,
+    /// The name of the object.
+    pub name: ObjectName,
+}
+
+impl Identity {
+    /// `<kind>/<namespace>/<name>` in lower case, as in paths: none of the three can hold a `/`.
+    pub fn path(&self) -> String {
+        format!("{}/{}/{}", self.kind.to_lowercase(), self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// One request.
+pub struct Request<'n> {
+    /// Which one.
+    pub identity: Identity,
+    /// What promises its kind.
+    pub promise: &'static Promise,
+    /// `metadata.generation`: counts the edits of its spec; none where no API server keeps it.
+    pub generation: Option<u64>,
+    /// What the user asks for, unread.
+    pub spec: &'n Node,
+    /// What earlier runs said.
+    pub status: Option<&'n Node>,
+}
+
+impl<'n> Request<'n> {
+    /// Reads who an object is.
+    ///
+    /// # Errors
+    /// Every fault of its apiVersion, kind, metadata.name and metadata.namespace, of a missing
+    /// spec, and of unknown fields beside them.
+    pub fn read(object: &'n Node) -> Result<Self, Vec<Violation>> {
+        let mut faults = Vec::new();
+        let request = fields::read(object, "", &mut faults, |object| {
+            object.required("apiVersion", parse_api_version);
+            let promise = object.required("kind", promise::find);
+            object.require("metadata");
+            let metadata = object.object("metadata", |metadata| {
+                metadata.allow_unknown();
+                let name = metadata.required("name", ObjectName::parse);
+                let namespace = metadata.optional("namespace", NamespaceName::parse);
+                let generation = metadata.value("generation", |node| Ok(as_count(node)));
+                Some((name?, namespace.unwrap_or_default(), generation.flatten()))
+            });
+            object.require("spec");
+            let spec = object.value("spec", Ok);
+            let status = object.value("status", Ok);
+            let (promise, (name, namespace, generation)) = promise.zip(metadata)?;
+            Some(Self {
+                identity: Identity { kind: promise.kind.to_owned(), namespace, name },
+                promise,
+                generation,
+                spec: spec?,
+                status,
+            })
+        });
+        request.filter(|_| faults.is_empty()).ok_or(faults)
+    }
+}
+
+fn parse_api_version(text: &str) -> Result<(), Refusal> {
+    if text == API_VERSION {
+        return Ok(());
+    }
+    Err(Refusal::new("api-version", format!("{} is not served", quote(text))).help(format!("use `{API_VERSION}`")))
+}
+
+fn as_count(node: &Node) -> Option<u64> {
+    match &node.value {
+        Value::Number(number) => number.as_u64(),
+        _ => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! What is wrong with a request: where, which rule, what would be right.
+//!
+//! A [`Violation`] is for the person who wrote the request. It never ends a
+//! program: all violations of a request are collected and shown at once.
+
+use crate::document::Span;
+use serde::Serialize;
+
+/// One fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// The field, as `spec.members[2].role`; empty for the whole request.
+    pub path: String,
+    /// The rule's name, as `unknown-field`: stable, for programs.
+    pub rule: &'static str,
+    /// What is wrong, with the value, as one line without a full stop.
+    pub message: String,
+    /// What is allowed, or what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The allowed value nearest to the one given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+    /// Where in the file; none where the request came without its text.
+    #[serde(skip)]
+    pub span: Option<Span>,
+}
+
+/// Why a value is not what its type takes: a [`Violation`] before it has a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// See [`Violation::rule`].
+    pub rule: &'static str,
+    /// See [`Violation::message`].
+    pub message: String,
+    /// See [`Violation::help`].
+    pub help: Option<String>,
+    /// See [`Violation::suggestion`].
+    pub suggestion: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal by `rule`, with what is wrong.
+    pub fn new(rule: &'static str, message: impl Into<String>) -> Self {
+        Self { rule, message: message.into(), help: None, suggestion: None }
+    }
+
+    /// Adds what is allowed.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the one of `known` that `given` was probably meant to be, if one is near.
+    #[must_use]
+    pub fn suggest<'a>(mut self, given: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        self.suggestion = nearest(given, known).map(str::to_owned);
+        self
+    }
+
+    /// Gives the refusal its place.
+    pub fn at(self, path: impl Into<String>, span: Option<Span>) -> Violation {
+        Violation {
+            path: path.into(),
+            rule: self.rule,
+            message: self.message,
+            help: self.help,
+            suggestion: self.suggestion,
+            span,
+        }
+    }
+}
+
+/// A user's text as it can stand in a message: in backticks, on one line, without
+/// control or direction-changing characters, cut at 60 characters.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::from("`");
+    for (count, c) in text.chars().enumerate() {
+        if count == 60 {
+            quoted.push('…');
+            break;
+        }
+        if c == '`' || is_deceptive(c) {
+            quoted.extend(c.escape_unicode());
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted.push('`');
+    quoted
+}
+
+/// Whether a character controls how text is shown rather than being shown: controls, line and
+/// paragraph separators, and the characters that change direction (Unicode TR 36, bidirectional
+/// text spoofing) or take no room.
+pub fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF0}'..='\u{FFFB}' | '\u{FFFE}' | '\u{FFFF}')
+}
+
+/// The one of `known` that `given` is probably a slip for: at most a third of it differs.
+fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > 64 {
+        return None;
+    }
+    let given = given.to_lowercase();
+    known
+        .into_iter()
+        .map(|k| (strsim::damerau_levenshtein(&given, &k.to_lowercase()), k))
+        .filter(|(distance, k)| *distance <= k.chars().count().max(3) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_suggested_and_another_word_is_not() {
+        assert_eq!(nearest("emial", ["name", "email"]), Some("email"));
+        assert_eq!(nearest("Visibility", ["visibility"]), Some("visibility"));
+        assert_eq!(nearest("colour", ["name", "email"]), None);
+    }
+
+    #[test]
+    fn quoted_text_stays_on_its_line_and_in_its_backticks() {
+        assert_eq!(quote("a`\n\u{1b}[31m\u{202e}"), r"`a\u{60}\u{a}\u{1b}[31m\u{202e}`");
+        assert_eq!(quote(&"x".repeat(70)).chars().count(), 63);
+    }
+}
