@@ -8,6 +8,7 @@ use crate::quantity::{Count, Quantity};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -102,8 +103,8 @@ impl Default for Author {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Remote {
-    /// A path, or a URL with `file://` or `https://`; without credentials.
-    pub url: String,
+    /// Where it is.
+    pub url: Location,
     /// The branch that is written.
     #[serde(default = "main_branch")]
     pub branch: String,
@@ -114,11 +115,47 @@ pub struct Remote {
     pub token_file: Option<PathBuf>,
 }
 
+/// Where a repository is: a path, or a URL with `file://` or `https://`; without credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Location {
+    /// A bare repository on this machine.
+    Path(PathBuf),
+    /// One behind https: the whole URL.
+    Https(String),
+}
+
+impl TryFrom<String> for Location {
+    type Error = String;
+
+    /// An error never repeats the URL: it may hold a credential.
+    fn try_from(url: String) -> Result<Self, String> {
+        match url.split_once("://") {
+            None => Ok(Self::Path(url.into())),
+            Some(("file", path)) => Ok(Self::Path(path.into())),
+            Some(("https", rest)) if rest.split('/').next().unwrap_or_default().contains('@') => {
+                Err("a URL must not hold credentials: use `username` and `tokenFile`".to_owned())
+            }
+            Some(("https", _)) => Ok(Self::Https(url)),
+            Some((scheme, _)) => Err(format!("{scheme}:// is not supported: use a path, file:// or https://")),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Https(url) => f.write_str(url),
+        }
+    }
+}
+
 impl Remote {
     /// The repository at `path`, on this machine.
     pub fn at(path: &Path) -> Self {
         Self {
-            url: path.to_string_lossy().into_owned(),
+            url: Location::Path(path.to_owned()),
             branch: main_branch(),
             username: user_name(),
             token_file: None,

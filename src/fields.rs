@@ -17,7 +17,8 @@ pub struct Fields<'n, 'f> {
 }
 
 /// Reads the mapping `node`, which stands at `path`: `read` asks for its fields and gives the
-/// result. What is no mapping, and every field that `read` did not ask for, is a fault.
+/// result. What is no mapping, and every field that `read` did not ask for, is a fault. Faults come
+/// in the order of the text.
 pub fn read<'n, T>(
     node: &'n Node,
     path: &str,
@@ -28,11 +29,13 @@ pub fn read<'n, T>(
         faults.push(wrong_type(node, "a mapping").at(path, Some(node.span)));
         return None;
     };
+    let begin = faults.len();
     let mut fields = Fields { path: path.to_owned(), node, entries, known: Vec::new(), open: false, faults };
     let result = read(&mut fields);
     if !fields.open {
         fields.refuse_unknown();
     }
+    faults[begin..].sort_by_key(|fault| fault.span.map(|span| span.start));
     result
 }
 

@@ -5,6 +5,7 @@
 mod team;
 
 use crate::config::Config;
+use crate::document::Node;
 use crate::file_tree::FileTree;
 use crate::request::Request;
 use crate::template::TemplateError;
@@ -25,6 +26,8 @@ pub struct Promise {
     pub kind: &'static str,
     /// The API, made from the Rust types.
     pub definition: fn() -> CustomResourceDefinition,
+    /// Every fault of a spec.
+    pub check: fn(&Node) -> Vec<Violation>,
     /// Parses and validates a request's spec, and renders what it asks for: no I/O.
     pub generate: fn(&Request<'_>, &Config) -> Result<Outputs, Unrendered>,
 }

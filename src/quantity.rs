@@ -78,10 +78,7 @@ impl Count {
         };
         match number.as_u64().and_then(|n| u32::try_from(n).ok()) {
             Some(count) if count <= 1_000_000 => Ok(Self(count)),
-            _ => {
-                Err(Refusal::new("range", format!("{number} is out of range"))
-                    .help("use a whole number from 0 to 1000000"))
-            }
+            _ => Err(Refusal::new("range", format!("`{number}` is not a whole number from 0 to 1000000"))),
         }
     }
 }

@@ -125,7 +125,7 @@ pub(crate) fn refuse(folders: &Folders, object: &Node, violations: &[Violation],
         1 => String::new(),
         n => format!(" (and {} more in status.goldpath.violations)", n - 1),
     };
-    let message = format!("the request is wrong: {} {}{others}; edit it and apply it again", first.path, first.message);
+    let message = format!("the request is wrong: {}{others}; edit it and apply it again", first.sentence());
     status.goldpath = Progress {
         observed_generation: generation,
         attempts: attempts + 1,

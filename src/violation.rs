@@ -26,6 +26,16 @@ pub struct Violation {
     pub span: Option<Span>,
 }
 
+impl Violation {
+    /// The fault as one sentence: a message that does not name the value gets the field's name.
+    pub fn sentence(&self) -> String {
+        if self.path.is_empty() || self.message.starts_with('`') {
+            return self.message.clone();
+        }
+        format!("`{}` {}", self.path, self.message)
+    }
+}
+
 /// Why a value is not what its type takes: a [`Violation`] before it has a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

@@ -20,8 +20,8 @@ pub fn render_violations(name: &str, source: &str, faults: &[Violation], color: 
         let suggestion = fault.suggestion.as_ref();
         let notes =
             Vec::from_iter((fault.help.clone().into_iter()).chain(suggestion.map(|s| format!("did you mean `{s}`?"))));
-        let header = (Some(fault.rule), fault.message.as_str());
-        output += &render(name, source, header, &fault.path, fault.span, &notes, color);
+        let sentence = fault.sentence();
+        output += &render(name, source, (Some(fault.rule), &sentence), &fault.path, fault.span, &notes, color);
     }
     output
 }

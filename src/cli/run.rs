@@ -179,7 +179,7 @@ fn show(report: &Report, with_diff: bool) -> String {
     };
     let mut lines = vec![format!("{}: {}", bold(&report.request.to_string()), report.outcome)];
     lines.extend(report.reason.iter().map(|reason| format!("  {}", super::one_line(reason))));
-    if !report.manifests.is_empty() {
+    if !report.manifests.is_empty() && report.reason.is_none() {
         lines.push(format!(
             "  {:<15} {} in {}",
             "manifests",

@@ -10,7 +10,13 @@ use crate::request::Request;
 use kube::CustomResourceExt;
 
 /// Team's line in the table.
-pub const PROMISE: Promise = Promise { name: "team", kind: "Team", definition: request::Team::crd, generate };
+pub const PROMISE: Promise = Promise {
+    name: "team",
+    kind: "Team",
+    definition: request::Team::crd,
+    check: |spec| request::parse(spec).err().unwrap_or_default(),
+    generate,
+};
 
 fn generate(request: &Request<'_>, config: &Config) -> Result<Outputs, Unrendered> {
     let spec = request::parse(request.spec)?;

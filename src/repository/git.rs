@@ -7,7 +7,7 @@
 
 use super::inventory::{self, Plan, Tree, Unplanned};
 use super::{Delivery, Outcome, Undelivered};
-use crate::config::{Author, Remote};
+use crate::config::{Author, Location, Remote};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::Role;
 use anyhow::{Context, Result, bail, ensure};
@@ -19,7 +19,7 @@ use git2::{
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -81,7 +81,7 @@ impl Branch {
             "{:?} is not the name of a branch",
             remote.branch
         );
-        if let Some(path) = local_path(&remote.url)? {
+        if let Location::Path(path) = &remote.url {
             let repository = Repository::open_bare(path)?;
             ensure!(repository.is_bare(), "it is not a bare repository");
             return Ok(Self { repository, remote: remote.clone(), copy: None });
@@ -283,7 +283,7 @@ impl Branch {
         let mut options = FetchOptions::new();
         options.depth(1).follow_redirects(RemoteRedirect::None).remote_callbacks(self.callbacks());
         let refspec = format!("+{}:{}", self.branch(), self.tracked());
-        self.repository.remote_anonymous(&self.remote.url)?.fetch(&[refspec], Some(&mut options), None)?;
+        self.repository.remote_anonymous(&self.remote.url.to_string())?.fetch(&[refspec], Some(&mut options), None)?;
         Ok(())
     }
 
@@ -297,7 +297,7 @@ impl Branch {
         });
         let mut options = PushOptions::new();
         options.follow_redirects(RemoteRedirect::None).remote_callbacks(callbacks);
-        let pushed = self.repository.remote_anonymous(&self.remote.url)?.push(&[self.branch()], Some(&mut options));
+        let pushed = self.repository.remote_anonymous(&self.remote.url.to_string())?.push(&[self.branch()], Some(&mut options));
         drop(options);
         match (pushed, refused.into_inner()) {
             (Ok(()), None) => Ok(Try::Moved),
@@ -332,20 +332,6 @@ impl Branch {
             Cred::userpass_plaintext(&self.remote.username, token.trim())
         });
         callbacks
-    }
-}
-
-/// The folder that a remote is in; none where it is behind https.
-fn local_path(url: &str) -> Result<Option<PathBuf>> {
-    match url.split_once("://") {
-        None => Ok(Some(PathBuf::from(url))),
-        Some(("file", path)) => Ok(Some(PathBuf::from(path))),
-        Some(("https", rest)) => {
-            let host = rest.split('/').next().unwrap_or_default();
-            ensure!(!host.contains('@'), "a URL must not hold credentials: use `username` and `tokenFile`");
-            Ok(None)
-        }
-        Some((scheme, _)) => bail!("{scheme}:// is not supported: use a path, file:// or https://"),
     }
 }
 

@@ -1,0 +1,6 @@
+resource "gitea_org" "team" {
+  name        = "stays"
+  full_name   = "Stays"
+  description = ""
+  visibility  = "public"
+}

@@ -1,0 +1,34 @@
+resource "gitea_org" "team" {
+  name        = "everybody"
+  full_name   = "Everybody"
+  description = ""
+  visibility  = "private"
+}
+
+resource "gitea_team" "admin" {
+  organisation             = gitea_org.team.name
+  name                     = "admin"
+  permission               = "admin"
+  can_create_repos         = true
+  include_all_repositories = true
+}
+
+resource "gitea_team_membership" "admin" {
+  for_each = toset(["boss"])
+  team_id  = gitea_team.admin.id
+  username = each.value
+}
+
+resource "gitea_team" "viewer" {
+  organisation             = gitea_org.team.name
+  name                     = "viewer"
+  permission               = "read"
+  can_create_repos         = false
+  include_all_repositories = true
+}
+
+resource "gitea_team_membership" "viewer" {
+  for_each = toset(["adam", "zoe"])
+  team_id  = gitea_team.viewer.id
+  username = each.value
+}

@@ -1,0 +1,180 @@
+//! The command `goldpath`: what people and programs get.
+
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use support::{binary, tree_of};
+
+const EXAMPLE: &str = include_str!("../promises/team/resource-request.yaml");
+
+fn goldpath(folder: &Path, arguments: &[&str]) -> Output {
+    binary("goldpath").current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn a_second_run_is_unchanged_and_a_deletion_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.yaml"), EXAMPLE).unwrap();
+    let run = |extra: &[&str]| {
+        let output = goldpath(folder.path(), &[&["run", "-f", "team.yaml"], extra].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output).to_owned()
+    };
+    let first = run(&["--diff"]);
+    assert!(first.contains("+  name: \"team-alpha\"\n") && first.contains("committed"), "{first}");
+    let second = run(&["--diff"]);
+    assert!(second.starts_with("Team default/example-team: unchanged\n") && !second.contains("diff --git"), "{second}");
+    let deleted = run(&["--delete"]);
+    assert!(deleted.contains("    - teams/team-alpha.yaml\n"), "{deleted}");
+    assert_eq!(tree_of(&folder.path().join(".goldpath/infrastructure.git")).len(), 0);
+    assert_eq!(tree_of(&folder.path().join(".goldpath/catalog.git")).paths().map(ToString::to_string).collect::<Vec<_>>(), ["catalog-info.yaml"]);
+    assert!(!folder.path().join(".goldpath/requests/team/default/example-team").exists());
+    assert!(run(&["--delete"]).contains("unchanged"));
+}
+
+#[test]
+fn requests_come_from_files_folders_and_stdin() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("teams")).unwrap();
+    let other = |id: &str| EXAMPLE.replace("example-team", id).replace("team-alpha", id);
+    fs::write(folder.path().join("teams/b.yml"), other("b")).unwrap();
+    fs::write(folder.path().join("teams/a.yaml"), format!("{}---\n{}", other("a1"), other("a2"))).unwrap();
+    fs::write(folder.path().join("teams/notes.txt"), "not a request").unwrap();
+    fs::write(folder.path().join("c.yaml"), other("c")).unwrap();
+    let mut child = binary("goldpath")
+        .current_dir(folder.path())
+        .args(["run", "--output", "json", "-f", "teams", "c.yaml", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(other("d").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let reports: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<_> = reports.as_array().unwrap().iter().map(|r| r["request"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a1", "a2", "b", "c", "d"]);
+    let first = &reports[0];
+    assert_eq!(first["outcome"], "committed");
+    assert_eq!(first["manifests"].as_array().unwrap().len(), 6);
+    assert_eq!(first["repositories"]["catalog"]["commit"].as_str().unwrap().len(), 40);
+    assert_eq!(first["repositories"]["catalog"]["changes"], serde_json::json!([{"path": "teams/a1.yaml", "kind": "added"}]));
+}
+
+#[test]
+fn a_wrong_request_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.yaml"), EXAMPLE.replace("team-alpha", "api")).unwrap();
+    fs::write(folder.path().join("b.yaml"), EXAMPLE).unwrap();
+    let output = goldpath(folder.path(), &["run", "-f", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).starts_with("Team default/example-team: committed\n"));
+    assert!(stderr(&output).starts_with("error[reserved]: `api` is a name that Gitea reserves\n --> ./a.yaml:6:7\n"), "{}", stderr(&output));
+}
+
+#[test]
+fn exit_codes_tell_clean_from_faulty_from_misused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.yaml"), EXAMPLE).unwrap();
+    fs::write(folder.path().join("bad.yaml"), EXAMPLE.replace("email", "emial")).unwrap();
+    let code = |arguments: &[&str]| goldpath(folder.path(), arguments).status.code();
+    assert_eq!(code(&["validate", "-f", "good.yaml"]), Some(0));
+    assert_eq!(code(&["validate", "-f", "bad.yaml"]), Some(1));
+    assert_eq!(code(&["validate", "-f", "absent.yaml"]), Some(1));
+    assert_eq!(code(&["validate"]), Some(2));
+    assert_eq!(code(&["validate", "-f", "good.yaml", "--frobnicate"]), Some(2));
+    assert_eq!(code(&[]), Some(2));
+    assert_eq!(code(&["--version"]), Some(0));
+}
+
+#[test]
+fn faults_for_programs_have_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bad.yaml"), EXAMPLE.replace("email", "emial")).unwrap();
+    let output = goldpath(folder.path(), &["validate", "-f", "bad.yaml", "--output", "json"]);
+    let faults: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(faults.as_array().unwrap().len(), 1);
+    let fault = &faults[0];
+    assert_eq!((&fault["file"], &fault["line"], &fault["column"]), (&"bad.yaml".into(), &8.into(), &3.into()));
+    assert_eq!((&fault["path"], &fault["rule"], &fault["suggestion"]), (&"spec.emial".into(), &"unknown-field".into(), &"email".into()));
+    assert_eq!(stderr(&output), "1 fault in 1 request\n");
+}
+
+#[test]
+fn the_same_object_twice_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("twice.yaml"), format!("{EXAMPLE}---\n{EXAMPLE}")).unwrap();
+    let output = goldpath(folder.path(), &["validate", "-f", "twice.yaml"]);
+    assert!(stdout(&output).contains("error[duplicate]") && stdout(&output).contains("twice.yaml:13:9"), "{}", stdout(&output));
+}
+
+#[test]
+fn no_colour_and_no_control_sequence_reaches_what_is_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bad.yaml"), EXAMPLE.replace("Team Alpha", "\"\\e[31mred\\u202e\"  # \u{1b}[32m").replace("email:", "em\u{202e}ail:")).unwrap();
+    for arguments in [["validate", "-f", "bad.yaml"], ["run", "-f", "bad.yaml"]] {
+        let output = goldpath(folder.path(), &arguments);
+        let printed = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(printed.contains("error"), "{printed}");
+        assert!(!printed.contains(['\u{1b}', '\u{202e}', '\r']), "{printed:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.yaml"), EXAMPLE).unwrap();
+    let mut child = binary("goldpath").current_dir(folder.path()).args(["run", "--diff", "-f", "team.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(stderr(&child.wait_with_output().unwrap()), "");
+}
+
+#[test]
+fn the_configuration_changes_what_is_generated() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.yaml"), EXAMPLE.replace("  email", "  # email")).unwrap();
+    fs::write(folder.path().join("platform.yaml"), "defaults: {emailDomain: corp.example, quota: {pods: 9}}\ngiteaUrl: https://git.corp.example/\n").unwrap();
+    let output = goldpath(folder.path(), &["run", "--config", "platform.yaml", "--diff", "-f", "team.yaml"]);
+    let text = stdout(&output);
+    assert!(text.contains("email: \"team-alpha@corp.example\"") && text.contains("\"https://git.corp.example/team-alpha\""), "{text}");
+    let quota = fs::read_to_string(folder.path().join(".goldpath/requests/team/default/example-team/output/team_default_example-team_quota.yaml")).unwrap();
+    assert!(quota.contains("pods: 9\n"), "{quota}");
+}
+
+#[test]
+fn generated_files_are_current_and_versions_agree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = goldpath(root, &["generate", "--check"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let promise: Value = serde_yaml::from_slice(&fs::read(root.join("promises/team/promise.yaml")).unwrap()).unwrap();
+    let version = concat!("v", env!("CARGO_PKG_VERSION"));
+    assert_eq!(promise["metadata"]["labels"]["kratix.io/promise-version"], version);
+    for pipeline in ["configure", "delete"] {
+        for container in promise["spec"]["workflows"]["resource"][pipeline][0]["spec"]["containers"].as_array().unwrap() {
+            assert!(container["image"].as_str().unwrap().ends_with(&format!(":{version}")), "{container}");
+        }
+    }
+}
+
+#[test]
+fn a_promise_that_is_out_of_date_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let promise = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/promises/team/promise.yaml")).unwrap();
+    fs::create_dir_all(folder.path().join("promises/team")).unwrap();
+    let stale = folder.path().join("promises/team/promise.yaml");
+    fs::write(&stale, promise.replace("maxLength: 40", "maxLength: 41")).unwrap();
+    assert_eq!(goldpath(folder.path(), &["generate", "--check"]).status.code(), Some(1));
+    assert!(goldpath(folder.path(), &["generate"]).status.success());
+    assert_eq!(fs::read_to_string(stale).unwrap(), promise);
+}

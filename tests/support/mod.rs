@@ -1,0 +1,64 @@
+//! What the tests share: the real binaries, and trees to compare.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use goldpath::file_tree::{FileTree, RelativePath};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+#[path = "hostile.rs"]
+pub mod hostile;
+
+/// The time of every commit and status in the tests.
+pub const TIME: &str = "1700000000";
+
+/// One of our binaries, with nothing of this machine's environment that it reads.
+pub fn binary(name: &str) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin(name));
+    for variable in ["GOLDPATH_CONFIG", "KRATIX_WORKFLOW_ACTION", "KRATIX_DRY_RUN", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    command.env("SOURCE_DATE_EPOCH", TIME);
+    command
+}
+
+/// What a command printed and how it ended, as a person sees it.
+pub fn transcript(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("output is UTF-8");
+    format!("{}{}exit {}\n", text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
+}
+
+/// The files of a repository's branch `main`, by path; none while it has no commit.
+pub fn tree_of(repository: &Path) -> FileTree {
+    let mut files = FileTree::default();
+    let repository = git2::Repository::open_bare(repository).expect("a repository");
+    let Ok(head) = repository.find_reference("refs/heads/main") else {
+        return files;
+    };
+    let tree = head.peel_to_tree().expect("a tree");
+    tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
+        if entry.kind() == Some(git2::ObjectType::Blob) {
+            let path = RelativePath::parse(&format!("{folder}{}", entry.name().expect("UTF-8"))).expect("a path");
+            files.insert(path, repository.find_blob(entry.id()).expect("a blob").content());
+        }
+        git2::TreeWalkResult::Ok
+    })
+    .expect("a tree that can be walked");
+    files
+}
+
+/// Every commit message of a repository's branch `main`, oldest first.
+pub fn messages_of(repository: &Path) -> Vec<String> {
+    let repository = git2::Repository::open_bare(repository).expect("a repository");
+    let mut walk = repository.revwalk().expect("a walk");
+    if walk.push_ref("refs/heads/main").is_err() {
+        return Vec::new();
+    }
+    walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::REVERSE).expect("an order");
+    walk.map(|id| repository.find_commit(id.expect("an id")).expect("a commit").message().expect("UTF-8").to_owned()).collect()
+}
+
+/// Adds a tree to another, below a folder.
+pub fn graft(into: &mut BTreeMap<String, Vec<u8>>, folder: &str, tree: &FileTree) {
+    into.extend(tree.iter().map(|(path, content)| (format!("{folder}/{path}"), content.to_vec())));
+}
