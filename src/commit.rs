@@ -98,7 +98,7 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
                 Owner::Nobody => "use another id, or have the file removed from the repository",
             };
             let violation = Refusal::new("taken", message.clone()).help(help).at("spec.id", None);
-            refuse(folders, &object, &[violation], now)?;
+            refuse(folders, &object, "Delivered", &[violation], now)?;
             Ok(Committed::Refused(message))
         }
         Err(Undelivered::Passing(error)) => {

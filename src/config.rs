@@ -154,12 +154,7 @@ impl fmt::Display for Location {
 impl Remote {
     /// The repository at `path`, on this machine.
     pub fn at(path: &Path) -> Self {
-        Self {
-            url: Location::Path(path.to_owned()),
-            branch: main_branch(),
-            username: user_name(),
-            token_file: None,
-        }
+        Self { url: Location::Path(path.to_owned()), branch: main_branch(), username: user_name(), token_file: None }
     }
 }
 

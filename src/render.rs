@@ -51,7 +51,7 @@ pub fn run(folders: &Folders, config: Result<Config>, now: Timestamp) -> Result<
             Ok(Rendered::Done(outputs))
         }
         Err(Unrendered::Wrong(violations)) => {
-            refuse(folders, &object, &violations, now)?;
+            refuse(folders, &object, "Rendered", &violations, now)?;
             Ok(Rendered::Wrong(violations))
         }
         Err(Unrendered::Broken(error)) => Err(error.into()),
@@ -106,12 +106,19 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Says in the status what is wrong with the request, and asks for another run, later each time,
-/// in case what was wrong was around it. Editing the request runs it at once.
+/// Says in the status what is wrong with the request, in the condition `what` too, and asks for
+/// another run, later each time, in case what was wrong was around it. Editing the request runs it
+/// at once.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(crate) fn refuse(folders: &Folders, object: &Node, violations: &[Violation], now: Timestamp) -> Result<()> {
+pub(crate) fn refuse(
+    folders: &Folders,
+    object: &Node,
+    what: &str,
+    violations: &[Violation],
+    now: Timestamp,
+) -> Result<()> {
     let generation = generation_of(object);
     let mut status = Status::of_object(object.get("status"));
     status.extra.clear();
@@ -133,7 +140,7 @@ pub(crate) fn refuse(folders: &Folders, object: &Node, violations: &[Violation],
         ..status.goldpath
     };
     status.set_condition(Condition {
-        r#type: "Rendered".to_owned(),
+        r#type: what.to_owned(),
         status: "False".to_owned(),
         reason: "RequestWrong".to_owned(),
         message: message.clone(),
@@ -145,7 +152,8 @@ pub(crate) fn refuse(folders: &Folders, object: &Node, violations: &[Violation],
     folders.write_retry(delay(attempts, Duration::from_secs(60), Duration::from_secs(3600)), &message)
 }
 
-/// Says in the status what the platform fails at, and asks for another run, later each time.
+/// Says in the status what the platform fails at, in the condition `what` too, and asks for another
+/// run, later each time.
 ///
 /// # Errors
 /// A file that cannot be written.

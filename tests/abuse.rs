@@ -1,4 +1,5 @@
 //! Files that are made to hurt a reader: each gets a clear error, in little memory and time.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 
@@ -73,7 +74,11 @@ fn a_step_takes_exactly_one_document() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("object.yaml"), source).unwrap();
-        let output = binary("render").args(["--input", ".", "--output", "out", "--metadata", "meta"]).current_dir(folder.path()).output().unwrap();
+        let output = binary("render")
+            .args(["--input", ".", "--output", "out", "--metadata", "meta"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{what}: {error}");
         assert!(error.contains(expected), "{what}: {error}");

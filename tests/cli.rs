@@ -1,4 +1,5 @@
 //! The command `goldpath`: what people and programs get.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 
@@ -39,7 +40,10 @@ fn a_second_run_is_unchanged_and_a_deletion_leaves_nothing() {
     let deleted = run(&["--delete"]);
     assert!(deleted.contains("    - teams/team-alpha.yaml\n"), "{deleted}");
     assert_eq!(tree_of(&folder.path().join(".goldpath/infrastructure.git")).len(), 0);
-    assert_eq!(tree_of(&folder.path().join(".goldpath/catalog.git")).paths().map(ToString::to_string).collect::<Vec<_>>(), ["catalog-info.yaml"]);
+    assert_eq!(
+        tree_of(&folder.path().join(".goldpath/catalog.git")).paths().map(ToString::to_string).collect::<Vec<_>>(),
+        ["catalog-info.yaml"]
+    );
     assert!(!folder.path().join(".goldpath/requests/team/default/example-team").exists());
     assert!(run(&["--delete"]).contains("unchanged"));
 }
@@ -69,7 +73,10 @@ fn requests_come_from_files_folders_and_stdin() {
     assert_eq!(first["outcome"], "committed");
     assert_eq!(first["manifests"].as_array().unwrap().len(), 6);
     assert_eq!(first["repositories"]["catalog"]["commit"].as_str().unwrap().len(), 40);
-    assert_eq!(first["repositories"]["catalog"]["changes"], serde_json::json!([{"path": "teams/a1.yaml", "kind": "added"}]));
+    assert_eq!(
+        first["repositories"]["catalog"]["changes"],
+        serde_json::json!([{"path": "teams/a1.yaml", "kind": "added"}])
+    );
 }
 
 #[test]
@@ -80,7 +87,11 @@ fn a_wrong_request_does_not_stop_the_others() {
     let output = goldpath(folder.path(), &["run", "-f", "."]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).starts_with("Team default/example-team: committed\n"));
-    assert!(stderr(&output).starts_with("error[reserved]: `api` is a name that Gitea reserves\n --> ./a.yaml:6:7\n"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).starts_with("error[reserved]: `api` is a name that Gitea reserves\n --> ./a.yaml:6:7\n"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -107,7 +118,10 @@ fn faults_for_programs_have_their_place() {
     assert_eq!(faults.as_array().unwrap().len(), 1);
     let fault = &faults[0];
     assert_eq!((&fault["file"], &fault["line"], &fault["column"]), (&"bad.yaml".into(), &8.into(), &3.into()));
-    assert_eq!((&fault["path"], &fault["rule"], &fault["suggestion"]), (&"spec.emial".into(), &"unknown-field".into(), &"email".into()));
+    assert_eq!(
+        (&fault["path"], &fault["rule"], &fault["suggestion"]),
+        (&"spec.emial".into(), &"unknown-field".into(), &"email".into())
+    );
     assert_eq!(stderr(&output), "1 fault in 1 request\n");
 }
 
@@ -116,13 +130,21 @@ fn the_same_object_twice_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("twice.yaml"), format!("{EXAMPLE}---\n{EXAMPLE}")).unwrap();
     let output = goldpath(folder.path(), &["validate", "-f", "twice.yaml"]);
-    assert!(stdout(&output).contains("error[duplicate]") && stdout(&output).contains("twice.yaml:13:9"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("error[duplicate]") && stdout(&output).contains("twice.yaml:13:9"),
+        "{}",
+        stdout(&output)
+    );
 }
 
 #[test]
 fn no_colour_and_no_control_sequence_reaches_what_is_no_terminal() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("bad.yaml"), EXAMPLE.replace("Team Alpha", "\"\\e[31mred\\u202e\"  # \u{1b}[32m").replace("email:", "em\u{202e}ail:")).unwrap();
+    fs::write(
+        folder.path().join("bad.yaml"),
+        EXAMPLE.replace("Team Alpha", "\"\\e[31mred\\u202e\"  # \u{1b}[32m").replace("email:", "em\u{202e}ail:"),
+    )
+    .unwrap();
     for arguments in [["validate", "-f", "bad.yaml"], ["run", "-f", "bad.yaml"]] {
         let output = goldpath(folder.path(), &arguments);
         let printed = format!("{}{}", stdout(&output), stderr(&output));
@@ -135,7 +157,13 @@ fn no_colour_and_no_control_sequence_reaches_what_is_no_terminal() {
 fn a_reader_that_has_seen_enough_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("team.yaml"), EXAMPLE).unwrap();
-    let mut child = binary("goldpath").current_dir(folder.path()).args(["run", "--diff", "-f", "team.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = binary("goldpath")
+        .current_dir(folder.path())
+        .args(["run", "--diff", "-f", "team.yaml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     assert_eq!(stderr(&child.wait_with_output().unwrap()), "");
 }
@@ -144,11 +172,21 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 fn the_configuration_changes_what_is_generated() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("team.yaml"), EXAMPLE.replace("  email", "  # email")).unwrap();
-    fs::write(folder.path().join("platform.yaml"), "defaults: {emailDomain: corp.example, quota: {pods: 9}}\ngiteaUrl: https://git.corp.example/\n").unwrap();
+    fs::write(
+        folder.path().join("platform.yaml"),
+        "defaults: {emailDomain: corp.example, quota: {pods: 9}}\ngiteaUrl: https://git.corp.example/\n",
+    )
+    .unwrap();
     let output = goldpath(folder.path(), &["run", "--config", "platform.yaml", "--diff", "-f", "team.yaml"]);
     let text = stdout(&output);
-    assert!(text.contains("email: \"team-alpha@corp.example\"") && text.contains("\"https://git.corp.example/team-alpha\""), "{text}");
-    let quota = fs::read_to_string(folder.path().join(".goldpath/requests/team/default/example-team/output/team_default_example-team_quota.yaml")).unwrap();
+    assert!(
+        text.contains("email: \"team-alpha@corp.example\"") && text.contains("\"https://git.corp.example/team-alpha\""),
+        "{text}"
+    );
+    let quota = fs::read_to_string(
+        folder.path().join(".goldpath/requests/team/default/example-team/output/team_default_example-team_quota.yaml"),
+    )
+    .unwrap();
     assert!(quota.contains("pods: 9\n"), "{quota}");
 }
 
@@ -161,7 +199,8 @@ fn generated_files_are_current_and_versions_agree() {
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
     assert_eq!(promise["metadata"]["labels"]["kratix.io/promise-version"], version);
     for pipeline in ["configure", "delete"] {
-        for container in promise["spec"]["workflows"]["resource"][pipeline][0]["spec"]["containers"].as_array().unwrap() {
+        for container in promise["spec"]["workflows"]["resource"][pipeline][0]["spec"]["containers"].as_array().unwrap()
+        {
             assert!(container["image"].as_str().unwrap().ends_with(&format!(":{version}")), "{container}");
         }
     }

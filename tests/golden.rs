@@ -4,6 +4,7 @@
 //! `delete.yaml`, run with `--delete`. `expected/` is what the workspace holds in the end, what the
 //! command printed, and what the commits say. `BLESS=1 cargo test --test golden` writes it anew;
 //! a person reads the difference.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Many writers, and writers that are killed: nothing lost, nothing twice.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 
@@ -55,8 +56,10 @@ fn assert_complete(folder: &Path) {
         if role == "catalog" {
             let index = tree.iter().find(|(p, _)| p.as_str() == "catalog-info.yaml").unwrap().1;
             let index: serde_json::Value = serde_yaml::from_slice(index).unwrap();
-            let listed: Vec<_> = index["spec"]["targets"].as_array().unwrap().iter().map(|t| t.as_str().unwrap().to_owned()).collect();
-            let there: Vec<_> = tree.paths().filter(|p| p.as_str().starts_with("teams/")).map(|p| format!("./{p}")).collect();
+            let listed: Vec<_> =
+                index["spec"]["targets"].as_array().unwrap().iter().map(|t| t.as_str().unwrap().to_owned()).collect();
+            let there: Vec<_> =
+                tree.paths().filter(|p| p.as_str().starts_with("teams/")).map(|p| format!("./{p}")).collect();
             assert_eq!(listed, there);
         }
     }
@@ -82,7 +85,10 @@ fn killed_writers_that_run_again_reach_the_same_end() {
             writer.kill().unwrap();
             writer.wait().unwrap();
         }
-        assert!(messages_of(&folder.path().join(".goldpath/catalog.git")).len() < ALL, "round {round} ended before it was killed");
+        assert!(
+            messages_of(&folder.path().join(".goldpath/catalog.git")).len() < ALL,
+            "round {round} ended before it was killed"
+        );
     }
     let writers: Vec<_> = (0..WRITERS).map(|writer| start(folder.path(), writer)).collect();
     writers.into_iter().for_each(finish);

@@ -1,4 +1,5 @@
 //! The step binaries and Kratix's contract: folders, environment, status, workflow control.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 
@@ -91,13 +92,20 @@ fn a_request_is_delivered_and_its_status_says_where() {
     assert!(status["message"].as_str().unwrap().contains(&commit[..7]), "{status}");
     assert_eq!(status["email"], "alpha@example.com");
     assert_eq!(status["goldpath"]["observedGeneration"], 3);
-    let conditions: Vec<_> = status["conditions"].as_array().unwrap().iter().map(|c| (c["type"].as_str().unwrap(), c["status"].as_str().unwrap(), c["observedGeneration"].as_u64())).collect();
+    let conditions: Vec<_> = status["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (c["type"].as_str().unwrap(), c["status"].as_str().unwrap(), c["observedGeneration"].as_u64()))
+        .collect();
     assert_eq!(conditions, [("Rendered", "True", Some(3)), ("Delivered", "True", Some(3))]);
     assert_eq!(pod.files("catalog"), [".goldpath/team/people/a.yaml", "catalog-info.yaml", "teams/alpha.yaml"]);
     let message = messages_of(&pod.path().join("catalog.git")).remove(0);
-    let trailers: Vec<_> = git2::message_trailers_strs(&message).unwrap().iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let trailers: Vec<_> =
+        git2::message_trailers_strs(&message).unwrap().iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
-    let expected = [("Goldpath-Request", "Team people/a"), ("Goldpath-Generation", "3"), ("Goldpath-Promise-Version", version)];
+    let expected =
+        [("Goldpath-Request", "Team people/a"), ("Goldpath-Generation", "3"), ("Goldpath-Promise-Version", version)];
     assert_eq!(trailers, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
 }
 
@@ -143,7 +151,10 @@ fn delete_takes_out_what_the_request_owns_whatever_its_spec_says_now() {
     assert!(printed.contains("  - teams/alpha.yaml\n"), "{printed}");
     assert_eq!(pod.files("catalog"), [".goldpath/team/people/b.yaml", "catalog-info.yaml", "teams/beta.yaml"]);
     assert_eq!(pod.files("infrastructure").len(), 5);
-    assert_eq!(pod.run("commit", &[("KRATIX_WORKFLOW_ACTION", "delete")]), "catalog: unchanged\ninfrastructure: unchanged\n");
+    assert_eq!(
+        pod.run("commit", &[("KRATIX_WORKFLOW_ACTION", "delete")]),
+        "catalog: unchanged\ninfrastructure: unchanged\n"
+    );
     assert!(!pod.path().join("metadata/workflow-control.yaml").exists());
 }
 
@@ -222,11 +233,27 @@ fn a_file_that_a_person_wrote_is_not_overwritten() {
 #[test]
 fn what_the_platform_fails_at_is_tried_later() {
     for (what, config, expected) in [
-        ("a repository that is gone", r#"{"repositories": {"catalog": {"url": "/nowhere.git"}, "infrastructure": {"url": "/nowhere.git"}}}"#, "/nowhere.git"),
+        (
+            "a repository that is gone",
+            r#"{"repositories": {"catalog": {"url": "/nowhere.git"}, "infrastructure": {"url": "/nowhere.git"}}}"#,
+            "/nowhere.git",
+        ),
         ("no repository", "{}", "names no repository for catalog"),
-        ("a server that is not there", r#"{"repositories": {"catalog": {"url": "https://127.0.0.1:9/c.git"}, "infrastructure": {"url": "/x"}}}"#, "https://127.0.0.1:9/c.git"),
-        ("a scheme in the clear", r#"{"repositories": {"catalog": {"url": "http://127.0.0.1/c.git"}, "infrastructure": {"url": "/x"}}}"#, "http:// is not supported"),
-        ("a credential in a URL", r#"{"repositories": {"catalog": {"url": "https://u:s3cret@127.0.0.1/c.git"}, "infrastructure": {"url": "/x"}}}"#, "must not hold credentials"),
+        (
+            "a server that is not there",
+            r#"{"repositories": {"catalog": {"url": "https://127.0.0.1:9/c.git"}, "infrastructure": {"url": "/x"}}}"#,
+            "https://127.0.0.1:9/c.git",
+        ),
+        (
+            "a scheme in the clear",
+            r#"{"repositories": {"catalog": {"url": "http://127.0.0.1/c.git"}, "infrastructure": {"url": "/x"}}}"#,
+            "http:// is not supported",
+        ),
+        (
+            "a credential in a URL",
+            r#"{"repositories": {"catalog": {"url": "https://u:s3cret@127.0.0.1/c.git"}, "infrastructure": {"url": "/x"}}}"#,
+            "must not hold credentials",
+        ),
     ] {
         let pod = Pod::new();
         pod.request(&team("a", "alpha", &json!({})));
@@ -240,7 +267,11 @@ fn what_the_platform_fails_at_is_tried_later() {
         let status = pod.metadata("status.yaml");
         assert!(!status.to_string().contains("s3cret"), "{what}: {status}");
         let delivered = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Delivered").unwrap();
-        assert_eq!((delivered["status"].as_str(), delivered["reason"].as_str()), (Some("False"), Some("Waiting")), "{what}");
+        assert_eq!(
+            (delivered["status"].as_str(), delivered["reason"].as_str()),
+            (Some("False"), Some("Waiting")),
+            "{what}"
+        );
     }
 }
 
@@ -261,7 +292,8 @@ fn a_server_that_hangs_ends_with_the_deadline() {
     let pod = Pod::new();
     pod.request(&team("a", "alpha", &json!({})));
     pod.run("render", &[]);
-    let config = json!({"deadlineSeconds": 1, "repositories": {"catalog": {"url": url}, "infrastructure": {"url": url}}});
+    let config =
+        json!({"deadlineSeconds": 1, "repositories": {"catalog": {"url": url}, "infrastructure": {"url": url}}});
     fs::write(pod.path().join("config.yaml"), config.to_string()).unwrap();
     assert_eq!(pod.run("commit", &[]), "later: the repositories did not answer within 1 s\n");
 }

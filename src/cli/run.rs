@@ -19,6 +19,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -60,10 +61,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut config = arguments.config.load()?;
     let sources = requests::read(&arguments.files)?;
     for role in Role::ALL {
-        if !config.repositories.contains_key(&role) {
+        if let Entry::Vacant(entry) = config.repositories.entry(role) {
             let path = arguments.workspace.join(format!("{}.git", role.as_str()));
             create_repository(&path, "main")?;
-            config.repositories.insert(role, Remote::at(&path));
+            entry.insert(Remote::at(&path));
         }
     }
     let now = commit::now()?;

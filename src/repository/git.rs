@@ -283,8 +283,10 @@ impl Branch {
         let mut options = FetchOptions::new();
         options.depth(1).follow_redirects(RemoteRedirect::None).remote_callbacks(self.callbacks());
         let refspec = format!("+{}:{}", self.branch(), self.tracked());
-        self.repository.remote_anonymous(&self.remote.url.to_string())?.fetch(&[refspec], Some(&mut options), None)?;
-        Ok(())
+        self.repository
+            .remote_anonymous(&self.remote.url.to_string())?
+            .fetch(&[refspec], Some(&mut options), None)
+            .map_err(|error| self.explain(error))
     }
 
     fn push(&self, commit: Oid) -> Result<Try> {
@@ -297,12 +299,13 @@ impl Branch {
         });
         let mut options = PushOptions::new();
         options.follow_redirects(RemoteRedirect::None).remote_callbacks(callbacks);
-        let pushed = self.repository.remote_anonymous(&self.remote.url.to_string())?.push(&[self.branch()], Some(&mut options));
+        let pushed =
+            self.repository.remote_anonymous(&self.remote.url.to_string())?.push(&[self.branch()], Some(&mut options));
         drop(options);
         match (pushed, refused.into_inner()) {
             (Ok(()), None) => Ok(Try::Moved),
             (Err(error), _) if error.code() == ErrorCode::NotFastForward => Ok(Try::Lost),
-            (Err(error), _) => Err(error.into()),
+            (Err(error), _) => Err(self.explain(error)),
             // What git's own server, and so Gitea, says of a ref that somebody else moved.
             (Ok(()), Some(status))
                 if ["cannot lock ref", "failed to update ref", "fetch first", "non-fast-forward", "stale info"]
@@ -315,6 +318,16 @@ impl Branch {
         }
     }
 
+    /// Says which token it is about: a server's own words are about its protocol.
+    fn explain(&self, error: git2::Error) -> anyhow::Error {
+        let refused = error.code() == ErrorCode::Auth;
+        let error = anyhow::Error::from(error);
+        match &self.remote.token_file {
+            Some(file) if refused => error.context(format!("the server refuses the token in {}", file.display())),
+            _ => error,
+        }
+    }
+
     /// Signs in, once: a token that was refused is not sent again.
     fn callbacks(&self) -> RemoteCallbacks<'_> {
         let asked = Cell::new(false);
@@ -324,7 +337,7 @@ impl Branch {
                 return Err(git2::Error::from_str("it asks for a token: name its file as `tokenFile`"));
             };
             if asked.replace(true) || !kinds.contains(CredentialType::USER_PASS_PLAINTEXT) {
-                return Err(git2::Error::from_str(&format!("it refuses the token in {}", file.display())));
+                return Err(git2::Error::new(ErrorCode::Auth, git2::ErrorClass::Http, "it is asked for again"));
             }
             let token = fs::read_to_string(file).map_err(|error| {
                 git2::Error::from_str(&format!("cannot read the token in {}: {error}", file.display()))

@@ -55,7 +55,8 @@ pub fn messages_of(repository: &Path) -> Vec<String> {
         return Vec::new();
     }
     walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::REVERSE).expect("an order");
-    walk.map(|id| repository.find_commit(id.expect("an id")).expect("a commit").message().expect("UTF-8").to_owned()).collect()
+    walk.map(|id| repository.find_commit(id.expect("an id")).expect("a commit").message().expect("UTF-8").to_owned())
+        .collect()
 }
 
 /// Adds a tree to another, below a folder.
