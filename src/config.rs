@@ -225,6 +225,17 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_right_and_shows_the_built_in_values() {
+        let (example, built_in) = (load(include_str!("../config.example.yaml")).unwrap(), Config::default());
+        assert_eq!(example.repositories.len(), 2);
+        let Config { gitea_url, defaults, author, repositories: _, deadline } = example;
+        assert_eq!(
+            format!("{gitea_url} {defaults:?} {author:?} {deadline:?}"),
+            format!("{} {:?} {:?} {:?}", built_in.gitea_url, built_in.defaults, built_in.author, built_in.deadline)
+        );
+    }
+
+    #[test]
     fn a_slip_in_the_file_is_an_error_with_its_line() {
         let error = format!("{:#}", load("defaults:\n  emailDomian: company.com\n").unwrap_err());
         assert!(error.contains("unknown field `emailDomian`") && error.contains("line 2"), "{error}");

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Makes the root folder of the image and prints its sizes; fails where it is larger than it may be.
+#   scripts/build-image-root.sh [FOLDER]    without FOLDER it only measures
+# CA_CERTIFICATES: the certificate authorities that `commit` trusts.
+set -euo pipefail
+
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+certificates=${CA_CERTIFICATES:-/etc/ssl/certs/ca-certificates.crt}
+limit=8000000
+
+if [ $# -gt 0 ]; then
+  root=$1
+  [ -z "$(ls -A "$root" 2>/dev/null)" ] || { echo "error: $root is not empty" >&2; exit 1; }
+else
+  root=$(mktemp -d)
+  trap 'rm -rf "$root"' EXIT
+fi
+
+binaries=$("$scripts/build-static.sh")
+for binary in render commit; do
+  # An image from scratch has no loader: a binary that asks for one would not even start.
+  if readelf --program-headers "$binaries/$binary" | grep -q INTERP; then
+    echo "error: $binary is not static" >&2
+    exit 1
+  fi
+done
+
+install -D -m 755 -t "$root" "$binaries/render" "$binaries/commit"
+install -D -m 644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"
+# `commit` keeps its copy of a remote repository there.
+install -d -m 1777 "$root/tmp"
+
+compressed() { gzip -9 --no-name | wc -c; }
+row() { printf '| %-10s | %9s | %10s |\n' "$@"; }
+
+row file bytes compressed
+row --- ---: ---:
+for file in render commit etc/ssl/certs/ca-certificates.crt; do
+  row "${file##*/}" "$(stat -c %s "$root/$file")" "$(compressed <"$root/$file")"
+done
+size=$(tar --create --directory "$root" . | compressed)
+row all "$(du --apparent-size --bytes --summarize "$root" | cut -f 1)" "$size"
+
+if [ "$size" -gt "$limit" ]; then
+  echo "error: the image is $size bytes compressed, more than $limit" >&2
+  exit 1
+fi

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Builds the binaries of the step containers, static, and prints the folder that they are in.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# With --target the flags are not for build scripts and procedural macros, which a static libc
+# cannot load.
+target=$(uname -m)-unknown-linux-gnu
+RUSTFLAGS="-C target-feature=+crt-static" \
+  cargo build --release --locked --target "$target" --bin render --bin commit >&2
+printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}/$target/release"
