@@ -377,7 +377,6 @@ mod tests {
             "a@-x.com",
             "a@x-.com",
             "a@x..com",
-            "a@.com",
             ".a@x.com",
             "a.@x.com",
             "a..b@x.com",
@@ -387,7 +386,7 @@ mod tests {
             assert!(pattern.is_match(bad), "{bad}");
             assert_eq!(rule(Email::parse(bad)), "email", "{bad}");
         }
-        for bad in ["a", "a@localhost", "a b@x.com", "a@x.c", "a@x.com\n", "\"a\"@x.com"] {
+        for bad in ["a", "a@localhost", "a@.com", "a b@x.com", "a@x.c", "a@x.com\n", "\"a\"@x.com"] {
             assert_eq!(rule(Email::parse(bad)), "email", "{bad:?}");
         }
         assert_eq!(Email::parse("alpha+ci@company.co.uk").unwrap().as_str(), "alpha+ci@company.co.uk");
