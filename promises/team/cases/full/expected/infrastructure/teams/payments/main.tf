@@ -11,6 +11,11 @@ resource "gitea_team" "admin" {
   permission               = "admin"
   can_create_repos         = true
   include_all_repositories = true
+
+  lifecycle {
+    # Gitea lists the units in an order of its own.
+    ignore_changes = [units]
+  }
 }
 
 resource "gitea_team_membership" "admin" {
@@ -25,6 +30,11 @@ resource "gitea_team" "maintainer" {
   permission               = "write"
   can_create_repos         = true
   include_all_repositories = true
+
+  lifecycle {
+    # Gitea answers "none" for a permission below admin, and lists the units in an order of its own.
+    ignore_changes = [permission, units]
+  }
 }
 
 resource "gitea_team_membership" "maintainer" {
@@ -39,6 +49,11 @@ resource "gitea_team" "developer" {
   permission               = "write"
   can_create_repos         = false
   include_all_repositories = true
+
+  lifecycle {
+    # Gitea answers "none" for a permission below admin, and lists the units in an order of its own.
+    ignore_changes = [permission, units]
+  }
 }
 
 resource "gitea_team_membership" "developer" {
@@ -53,6 +68,11 @@ resource "gitea_team" "viewer" {
   permission               = "read"
   can_create_repos         = false
   include_all_repositories = true
+
+  lifecycle {
+    # Gitea answers "none" for a permission below admin, and lists the units in an order of its own.
+    ignore_changes = [permission, units]
+  }
 }
 
 resource "gitea_team_membership" "viewer" {

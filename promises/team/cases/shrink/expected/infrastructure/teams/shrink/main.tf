@@ -11,6 +11,11 @@ resource "gitea_team" "developer" {
   permission               = "write"
   can_create_repos         = false
   include_all_repositories = true
+
+  lifecycle {
+    # Gitea answers "none" for a permission below admin, and lists the units in an order of its own.
+    ignore_changes = [permission, units]
+  }
 }
 
 resource "gitea_team_membership" "developer" {
