@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::violation::is_deceptive;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, ObjectRepr, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
@@ -193,15 +194,6 @@ fn write_string(format: Format, out: &mut String, text: &str) {
         }
     }
     out.push('"');
-}
-
-/// What a parser takes for a line break or refuses, and what a reviewer cannot see or sees misplaced.
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{feff}')
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}')
-        || matches!(c, '\u{fdd0}'..='\u{fdef}')
-        || u32::from(c) & 0xFFFE == 0xFFFE
 }
 
 /// What is rendered so far. It refuses a literal that the template's own text makes part of

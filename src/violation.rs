@@ -102,13 +102,14 @@ pub fn quote(text: &str) -> String {
 }
 
 /// Whether a character controls how text is shown rather than being shown: controls, line and
-/// paragraph separators, and the characters that change direction (Unicode TR 36, bidirectional
-/// text spoofing) or take no room.
+/// paragraph separators, what changes direction (Unicode TR 36, bidirectional text spoofing) or
+/// takes no room, and what is no character at all.
 pub fn is_deceptive(c: char) -> bool {
     c.is_control()
-        || matches!(c,
-            '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF0}'..='\u{FFFB}' | '\u{FFFE}' | '\u{FFFF}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{feff}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff0}'..='\u{fffb}')
+        || matches!(c, '\u{fdd0}'..='\u{fdef}')
+        || u32::from(c) & 0xFFFE == 0xFFFE
 }
 
 /// The one of `known` that `given` is probably a slip for: at most a third of it differs.
