@@ -19,10 +19,8 @@ fi
 binaries=$("$scripts/build-static.sh")
 for binary in render commit; do
   # An image from scratch has no loader: a binary that asks for one would not even start.
-  if readelf --program-headers "$binaries/$binary" | grep -q INTERP; then
-    echo "error: $binary is not static" >&2
-    exit 1
-  fi
+  headers=$(readelf --program-headers "$binaries/$binary")
+  [[ $headers != *INTERP* ]] || { echo "error: $binary is not static" >&2; exit 1; }
 done
 
 install -D -m 755 -t "$root" "$binaries/render" "$binaries/commit"
@@ -38,8 +36,9 @@ row --- ---: ---:
 for file in render commit etc/ssl/certs/ca-certificates.crt; do
   row "${file##*/}" "$(stat -c %s "$root/$file")" "$(compressed <"$root/$file")"
 done
-size=$(tar --create --directory "$root" . | compressed)
-row all "$(du --apparent-size --bytes --summarize "$root" | cut -f 1)" "$size"
+all() { tar --create --sort=name --owner=0 --group=0 --mtime=@0 --directory "$root" .; }
+size=$(all | compressed)
+row all.tar "$(all | wc -c)" "$size"
 
 if [ "$size" -gt "$limit" ]; then
   echo "error: the image is $size bytes compressed, more than $limit" >&2

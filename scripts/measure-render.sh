@@ -52,7 +52,7 @@ row() { # NAME COMMAND…
              name, median / 1e3, min / 1e3, max / 1e3, memory / 1024, runs, machine }'
 }
 
-machine="$(nproc) × $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+machine="$(nproc) × $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(stat --file-system --format %T "$work")"
 new_folders
 "$render" >/dev/null
 test -n "$(ls -A "$KRATIX_OUTPUT")"
