@@ -235,7 +235,8 @@ impl Branch {
     fn take_turn(&self) -> Result<File> {
         let path = self.repository.path().join("goldpath.lock");
         let take = || {
-            let lock = File::create(&path)?;
+            // Who may not write the file of another user can still lock it.
+            let lock = File::create(&path).or_else(|_| File::open(&path))?;
             lock.lock()?;
             std::io::Result::Ok(lock)
         };

@@ -64,12 +64,16 @@ const existed = (await kubectl(['get', 'crd', resource])).code === 0;
 if (!existed) crd.metadata.labels = { ...crd.metadata.labels, [LABEL]: 'true' };
 await must(['apply', '--server-side', '--force-conflicts', '--validate=strict', '-f', '-'], JSON.stringify(crd));
 await must(['wait', '--for=condition=Established', '--timeout=30s', `crd/${resource}`]);
-await until(30, `the API server to explain ${resource}`, async () => (await kubectl(['explain', resource])).code === 0);
+// `api-resources` asks anew; the other commands trust what they have heard of the server's resources.
+await until(30, `the API server to serve ${resource}`, async () =>
+  (await must(['api-resources', `--api-group=${group}`, '-o', 'name'])).split('\n').includes(resource));
+const explain = path => ['explain', [plural, ...path].join('.'), `--api-version=${group}/${crd.spec.versions[0].name}`];
+await until(30, `the API server to explain ${resource}`, async () => (await kubectl(explain([]))).code === 0);
 // Nothing tells when a changed schema serves.
 if (existed) await new Promise(resolve => setTimeout(resolve, 3000));
 
 for (const [path, fields] of Object.entries(table.explain)) {
-  const explained = await must(['explain', `${resource}.${path}`]);
+  const explained = await must(explain([path]));
   for (const field of fields.filter(field => !new RegExp(`^  ${field}\\s`, 'm').test(explained))) {
     fault('explain', `${path} lacks ${field}`);
   }
