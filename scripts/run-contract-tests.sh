@@ -33,7 +33,7 @@ need_file() { # VARIABLE WHAT
 
 run() { # FOLDER COMMAND…: quiet, unless it fails
   local folder=$1; shift
-  (cd "$folder" && "$@") >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "\`$*\` failed"; }
+  (cd "$folder" && "$@") >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "\`$*\` failed in ${folder##*/}"; }
 }
 
 remove_from_cluster() { kubectl delete namespaces,customresourcedefinitions -l "$label" --wait --timeout=60s >/dev/null; }

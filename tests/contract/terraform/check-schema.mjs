@@ -7,21 +7,23 @@ import hcl from '@cdktf/hcl2json';
 
 const meta = new Set(['count', 'depends_on', 'for_each', 'lifecycle', 'provider']);
 const builtIn = new Set(['terraform_data']);
+// The provider's schema marks neither as sensitive.
+const credentials = new Set(['password', 'token']);
 
 const { provider_schemas: providers } = JSON.parse(readFileSync(process.env.GITEA_PROVIDER_SCHEMA, 'utf8'));
 const [, schema] = Object.entries(providers).find(([name]) => name.endsWith('/go-gitea/gitea')) ?? [];
 if (!schema) throw new Error('GITEA_PROVIDER_SCHEMA knows no provider go-gitea/gitea');
 
-function checkBody(body, { attributes = {}, block_types: blocks = {} }, fault) {
+function checkBody(body, { attributes = {}, block_types: blocks = {} }, isProvider, fault) {
   for (const [name, value] of Object.entries(body)) {
     const attribute = attributes[name];
     if (blocks[name]) {
-      for (const inner of value) checkBody(inner, blocks[name].block, message => fault(`${name}: ${message}`));
+      for (const inner of value) checkBody(inner, blocks[name].block, isProvider, message => fault(`${name}: ${message}`));
     } else if (!attribute) {
       fault(`\`${name}\` is no attribute`);
     } else if (attribute.computed && !attribute.optional && !attribute.required) {
       fault(`\`${name}\` is the provider's to set`);
-    } else if (attribute.sensitive) {
+    } else if (attribute.sensitive || (isProvider && credentials.has(name))) {
       fault(`\`${name}\` is a secret, which no module holds`);
     }
   }
@@ -39,7 +41,7 @@ for (const folder of process.argv.slice(2)) {
   for (const file of readdirSync(folder).filter(name => name.endsWith('.tf'))) {
     const path = join(folder, file);
     const module = await hcl.parse(path, readFileSync(path, 'utf8'));
-    const check = (address, body, block) => {
+    const check = (address, body, block, isProvider = false) => {
       count += 1;
       const fault = message => {
         faults += 1;
@@ -47,7 +49,7 @@ for (const folder of process.argv.slice(2)) {
       };
       if (!block) return fault();
       const own = Object.entries(body).filter(([name]) => !meta.has(name));
-      return checkBody(Object.fromEntries(own), block, fault);
+      return checkBody(Object.fromEntries(own), block, isProvider, fault);
     };
     for (const [kind, schemas] of [['resource', schema.resource_schemas], ['data', schema.data_source_schemas]]) {
       for (const [type, named] of Object.entries(module[kind] ?? {})) {
@@ -58,7 +60,7 @@ for (const folder of process.argv.slice(2)) {
       }
     }
     for (const [name, bodies] of Object.entries(module.provider ?? {})) {
-      for (const { alias, ...body } of bodies) check(`provider.${name}`, body, name === 'gitea' && schema.provider.block);
+      for (const { alias, ...body } of bodies) check(`provider.${name}`, body, name === 'gitea' && schema.provider.block, true);
     }
   }
 }
