@@ -90,6 +90,11 @@ impl Node {
         }
     }
 
+    /// Whether it is `null`, or nothing at all.
+    pub fn is_null(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+
     /// The text of a string; nothing where this is no string.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {

@@ -1,7 +1,8 @@
 //! Reads a mapping field by field, and notes every fault on the way.
 //!
 //! A reader asks for each field that it knows; what nobody asked for is unknown. So the known
-//! names, the types and the rules stand once, where the request is read.
+//! names, the types and the rules stand once, where the request is read. A field that is `null`
+//! counts as left out: the API server drops it.
 
 use crate::document::{Key, Node, Value};
 use crate::violation::{Refusal, Violation, quote};
@@ -48,7 +49,7 @@ impl<'n> Fields<'n, '_> {
 
     /// Notes a fault where there is no such field.
     pub fn require(&mut self, name: &'static str) {
-        if self.node.get(name).is_none() {
+        if self.node.get(name).is_none_or(Node::is_null) {
             let refusal = Refusal::new("required", "is missing").help(format!("add `{name}:`"));
             self.faults.push(refusal.at(self.path_of(name), Some(self.node.span)));
         }
@@ -134,7 +135,7 @@ impl<'n> Fields<'n, '_> {
 
     fn find(&mut self, name: &'static str) -> Option<&'n Node> {
         self.known.push(name);
-        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
     fn path_of(&self, name: &str) -> String {
@@ -169,7 +170,6 @@ pub fn wrong_type(node: &Node, wanted: &str) -> Refusal {
     let refusal = Refusal::new("type", format!("is {}, not {wanted}", node.kind()));
     match (&node.value, wanted) {
         (Value::Number(_) | Value::Bool(_), "a string") => refusal.help("put it in quotes"),
-        (Value::Null, _) => refusal.help("give it a value, or leave the field out"),
         _ => refusal,
     }
 }

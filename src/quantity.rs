@@ -24,7 +24,9 @@ impl Quantity {
     pub fn parse(node: &Node) -> Result<Self, Refusal> {
         match &node.value {
             Value::String(text) => Self::parse_text(text),
-            Value::Number(number) => Self::parse_text(&number.to_string()),
+            Value::Number(number) if !number.is_f64() => Self::parse_text(&number.to_string()),
+            // `x-kubernetes-int-or-string`: a fraction is neither.
+            Value::Number(_) => Err(Refusal::new("type", "is a fraction without quotes").help("put it in quotes")),
             _ => Err(wrong_type(node, "an amount")),
         }
     }
