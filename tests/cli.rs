@@ -95,6 +95,23 @@ fn a_wrong_request_does_not_stop_the_others() {
 }
 
 #[test]
+fn programs_hear_of_wrong_requests_too() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.yaml"), EXAMPLE.replace("team-alpha", "api")).unwrap();
+    fs::write(folder.path().join("b.yaml"), "a: [").unwrap();
+    fs::write(folder.path().join("c.yaml"), EXAMPLE).unwrap();
+    let output = goldpath(folder.path(), &["run", "-f", ".", "--output", "json"]);
+    let entries: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let outcomes: Vec<_> = entries.as_array().unwrap().iter().map(|e| e["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["wrong", "wrong", "committed"]);
+    assert_eq!((&entries[0]["faults"][0]["rule"], &entries[0]["faults"][0]["line"]), (&"reserved".into(), &6.into()));
+    assert_eq!(
+        (&entries[1]["faults"][0]["rule"], &entries[1]["faults"][0]["file"]),
+        (&"unreadable".into(), &"./b.yaml".into())
+    );
+}
+
+#[test]
 fn exit_codes_tell_clean_from_faulty_from_misused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("good.yaml"), EXAMPLE).unwrap();

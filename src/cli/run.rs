@@ -4,6 +4,7 @@
 //! repositories are bare ones in the same folder, unless the configuration names others.
 #![expect(clippy::print_stderr, reason = "this is where people are told")]
 
+use super::validate::{Fault, unreadable};
 use super::{ConfigArgs, Files, Output, diagnostics, is_colored, print, requests};
 use crate::commit::{self, Committed, Task, short};
 use crate::config::{Config, Remote};
@@ -13,13 +14,13 @@ use crate::promise::Role;
 use crate::render::{self, Rendered, count};
 use crate::repository::{Outcome, create_repository};
 use crate::request::{Identity, Request};
-use crate::violation::is_deceptive;
+use crate::violation::{Violation, is_deceptive};
 use anyhow::{Context, Result};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,6 +45,22 @@ pub(super) struct Arguments {
     output: Output,
 }
 
+/// What became of one document.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    /// It is a request, and the steps ran.
+    Ran(Report),
+    /// It is none, or a wrong one: for programs; people have been told.
+    Wrong { outcome: &'static str, faults: Vec<Fault> },
+}
+
+impl Entry {
+    fn wrong(file: &str, violations: Vec<Violation>) -> Self {
+        Self::Wrong { outcome: "wrong", faults: violations.into_iter().map(|v| Fault::new(file, v)).collect() }
+    }
+}
+
 /// What became of one request.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut config = arguments.config.load()?;
     let sources = requests::read(&arguments.files)?;
     for role in Role::ALL {
-        if let Entry::Vacant(entry) = config.repositories.entry(role) {
+        if let btree_map::Entry::Vacant(entry) = config.repositories.entry(role) {
             let path = arguments.workspace.join(format!("{}.git", role.as_str()));
             create_repository(&path, "main")?;
             entry.insert(Remote::at(&path));
@@ -70,13 +87,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let now = commit::now()?;
     let action = if arguments.delete { Action::Delete } else { Action::Configure };
     let color = is_colored(&std::io::stderr());
-    let mut reports = Vec::new();
+    let mut entries = Vec::new();
     let mut failed = false;
     for source in &sources {
         let documents = match &source.documents {
             Ok(documents) => documents,
             Err(fault) => {
                 eprint!("{}", diagnostics::render_unreadable(&source.name, &source.text, fault, color));
+                entries.push(Entry::wrong(&source.name, vec![unreadable(fault)]));
                 failed = true;
                 continue;
             }
@@ -88,18 +106,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
                     if arguments.output == Output::Text {
                         print(&show(&report, arguments.diff))?;
                     }
-                    reports.push(report);
+                    entries.push(Entry::Ran(report));
                 }
                 Err(violations) => {
                     let text = String::from_utf8_lossy(&source.text);
                     eprint!("{}", diagnostics::render_violations(&source.name, &text, &violations, color));
+                    entries.push(Entry::wrong(&source.name, violations));
                     failed = true;
                 }
             }
         }
     }
     if arguments.output == Output::Json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&reports)?))?;
+        print(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -111,7 +130,7 @@ fn run_one(
     config: &Config,
     action: Action,
     now: Timestamp,
-) -> Result<Result<Report, Vec<crate::violation::Violation>>> {
+) -> Result<Result<Report, Vec<Violation>>> {
     let identity = match Request::read(document) {
         Ok(request) => request.identity,
         Err(violations) => return Ok(Err(violations)),

@@ -26,12 +26,19 @@ pub(super) struct Arguments {
 
 /// One fault, for programs.
 #[derive(Serialize)]
-struct Fault<'a> {
-    file: &'a str,
+pub(super) struct Fault {
+    file: String,
     line: Option<usize>,
     column: Option<usize>,
     #[serde(flatten)]
-    violation: &'a Violation,
+    violation: Violation,
+}
+
+impl Fault {
+    pub(super) fn new(file: &str, violation: Violation) -> Self {
+        let span = violation.span;
+        Self { file: file.to_owned(), line: span.map(|s| s.line), column: span.map(|s| s.column), violation }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -39,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let sources = requests::read(&arguments.files)?;
     let color = is_colored(&std::io::stdout());
     let mut seen = BTreeMap::new();
-    let (mut requests, mut faults, mut text, mut json) = (0, 0, String::new(), Vec::new());
+    let (mut requests, mut text, mut all) = (0, String::new(), Vec::new());
     for source in &sources {
         let violations = match &source.documents {
             Err(fault) => {
@@ -55,27 +62,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 violations
             }
         };
-        faults += violations.len();
-        for violation in &violations {
-            let span = violation.span;
-            json.push(serde_json::to_value(Fault {
-                file: &source.name,
-                line: span.map(|s| s.line),
-                column: span.map(|s| s.column),
-                violation,
-            })?);
-        }
+        all.extend(violations.into_iter().map(|violation| Fault::new(&source.name, violation)));
     }
     match arguments.output {
-        Output::Json => print(&format!("{:#}\n", serde_json::Value::from(json)))?,
+        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?,
         Output::Text => print(&text)?,
     }
-    eprintln!(
-        "{} in {}",
-        if faults == 0 { "no fault".to_owned() } else { count(faults, "fault") },
-        count(requests, "request")
-    );
-    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let found = if all.is_empty() { "no fault".to_owned() } else { count(all.len(), "fault") };
+    eprintln!("{found} in {}", count(requests, "request"));
+    Ok(if all.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Every fault of one request, and of two requests that are the same object.
@@ -105,7 +100,7 @@ fn check(
     }
 }
 
-fn unreadable(fault: &crate::document::Unreadable) -> Violation {
+pub(super) fn unreadable(fault: &crate::document::Unreadable) -> Violation {
     Violation {
         path: String::new(),
         rule: "unreadable",
