@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the binaries of the step containers, static, and prints the folder that they are in.
+# Builds the program, static, and prints the folder that it is in.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -7,5 +7,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # cannot load.
 target=$(uname -m)-unknown-linux-gnu
 RUSTFLAGS="-C target-feature=+crt-static" \
-  cargo build --release --locked --target "$target" --bin render --bin commit >&2
+  cargo build --release --locked --target "$target" --bin goldpath >&2
 printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}/$target/release"

@@ -7,9 +7,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 runs=${1:-200}
 request=promises/team/resource-request.yaml
-render=$(scripts/build-static.sh)/render
+binaries=$(scripts/build-static.sh)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+render=$work/render
+ln -s "$binaries/goldpath" "$render"
 
 # Each run gets new folders, as each Pod does.
 new_folders() {

@@ -8,15 +8,20 @@ mod diagnostics;
 mod generate;
 mod requests;
 mod run;
+mod step;
 mod validate;
 
-use crate::config::Config;
+use crate::cluster::ServiceAccount;
+use crate::config::{Config, Unusable};
 use anyhow::Result;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Where Kubernetes mounts the service account of a Pod.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -26,8 +31,8 @@ const STYLES: Styles = Styles::styled()
 
 /// Golden-path Promises for Kratix, on a laptop
 #[derive(Parser)]
-#[command(version, styles = STYLES, arg_required_else_help = true, disable_help_subcommand = true)]
-pub struct Cli {
+#[command(name = "goldpath", version, styles = STYLES, arg_required_else_help = true, disable_help_subcommand = true)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -57,7 +62,7 @@ struct Files {
 
 /// Where the configuration is.
 #[derive(Args)]
-pub struct ConfigArgs {
+struct ConfigArgs {
     /// The platform's configuration [default: /etc/goldpath/config.yaml if it is there]
     #[arg(long, env = "GOLDPATH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -68,8 +73,16 @@ impl ConfigArgs {
     ///
     /// # Errors
     /// See [`Config::load`].
-    pub fn load(&self) -> Result<Config> {
-        Config::load(self.config.as_deref())
+    fn load(&self) -> Result<Config> {
+        Config::load(self.config.as_deref(), None)
+    }
+
+    /// Reads it as a step does: from the cluster, where no file says otherwise.
+    ///
+    /// # Errors
+    /// See [`Config::load`].
+    fn load_as_step(&self) -> Result<Config> {
+        Config::load(self.config.as_deref(), ServiceAccount::find(Path::new(SERVICE_ACCOUNT)))
     }
 }
 
@@ -82,12 +95,26 @@ enum Output {
     Json,
 }
 
+/// Runs the step or the command that this process is called by the name of, and says how it ended.
+pub fn main() -> ExitCode {
+    if let Err(error) = keep_memory_private() {
+        return finish(Err(error.into()));
+    }
+    let called = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy();
+    finish(step::run(&name).unwrap_or_else(|| Cli::parse().run()))
+}
+
+/// Keeps tokens out of core files, and other processes of the same user out of this one's memory.
+fn keep_memory_private() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
 impl Cli {
-    /// Runs the subcommand.
-    ///
-    /// # Errors
-    /// What the platform or the machine fails at; faults of requests end in an exit code.
-    pub fn run(self) -> Result<ExitCode> {
+    /// Runs the subcommand. What the platform or the machine fails at is an error; faults of
+    /// requests end in an exit code.
+    fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Run(arguments) => run::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
@@ -104,10 +131,13 @@ impl Cli {
 
 /// Ends a program: an error is shown once, with all that led to it. A reader that has seen enough
 /// (`goldpath … | head`) is no error.
-pub fn finish(result: Result<ExitCode>) -> ExitCode {
+fn finish(result: Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         let closed = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-        if !error.chain().filter_map(|cause| cause.downcast_ref()).any(closed) {
+        let mut causes = error.chain();
+        if let Some(Unusable { name, text, fault }) = error.downcast_ref() {
+            eprint!("{}", diagnostics::render_fault(name, text, fault, is_colored(&std::io::stderr())));
+        } else if !causes.any(|cause| cause.downcast_ref().is_some_and(closed)) {
             eprintln!("error: {}", one_line(&format!("{error:#}")));
         }
         ExitCode::FAILURE

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::kratix::{Action, Condition, Delivered, Folders, Status};
 use crate::promise::Role;
 use crate::render::{refuse, wait};
-use crate::repository::{Delivery, Outcome, Owner, Undelivered, deliver};
+use crate::repository::{Cause, Delivery, Outcome, Owner, PullRequest, PullRequestState, Undelivered, deliver, short};
 use crate::request::Request;
 use crate::violation::Refusal;
 use anyhow::{Context, Result, anyhow};
@@ -19,7 +19,7 @@ use std::time::Instant;
 /// What became of a delivery.
 #[derive(Debug)]
 pub enum Committed {
-    /// It is in every repository, or would be in a dry run.
+    /// It is in every repository or proposed for it, or would be in a dry run.
     Done(BTreeMap<Role, Outcome>),
     /// An earlier step has asked for an end.
     Stopped,
@@ -63,27 +63,44 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
             Action::Configure => folders.read_repositories()?,
             Action::Delete => Role::ALL.into_iter().map(|role| (role, Default::default())).collect(),
         };
+        let journal = &status.goldpath.repositories;
+        let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
         Ok(Delivery {
-            identity: request.identity.clone(),
-            generation: request.generation,
+            cause: Cause { request: request.identity.clone(), generation: request.generation },
+            action: task.action,
             files,
+            pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
             author: config.author.clone(),
+            trailers: config.trailers.clone(),
             time: now,
         })
     };
-    let result = match config {
-        Ok(config) => within(&config, delivery(&config)?, task.dry_run),
+    let mut outcomes = BTreeMap::new();
+    let result = match &config {
+        Ok(config) => within(config, delivery(config)?, task.dry_run, |role, outcome| {
+            if !task.dry_run {
+                // Remembered at once, for the run that comes after one that was killed.
+                journal(&mut status, role, &outcome);
+                folders.write_status(&status)?;
+            }
+            outcomes.insert(role, outcome);
+            Ok(())
+        })?,
         Err(error) => Err(Undelivered::Passing(anyhow!("{error:#}"))),
     };
     if task.dry_run {
         return Ok(match result {
-            Ok(outcomes) => Committed::Done(outcomes),
+            Ok(()) => Committed::Done(outcomes),
             Err(error @ Undelivered::Taken { .. }) => Committed::Refused(error.to_string()),
             Err(Undelivered::Passing(error)) => Committed::Later(format!("{error:#}")),
         });
     }
     match result {
-        Ok(outcomes) => {
+        Ok(()) => {
+            if let Some(why) = outcomes.iter().find_map(edited) {
+                wait(folders, &object, status, "Delivered", "BranchEdited", &why, now)?;
+                return Ok(Committed::Later(why));
+            }
             if task.action == Action::Delete {
                 folders.clear_outputs()?;
             }
@@ -102,8 +119,12 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
             Ok(Committed::Refused(message))
         }
         Err(Undelivered::Passing(error)) => {
-            let message = format!("{error:#}");
-            wait(folders, &object, status, "Delivered", &message, now)?;
+            let all = config.map_or(0, |_| Role::ALL.len());
+            let message = match outcomes.len() {
+                0 => format!("{error:#}"),
+                done => format!("{done} of {all} repositories are done, {}; then: {error:#}", places(&outcomes)),
+            };
+            wait(folders, &object, status, "Delivered", "Waiting", &message, now)?;
             Ok(Committed::Later(message))
         }
     }
@@ -111,16 +132,68 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
 
 /// Delivers, for as long as the configuration allows: a server that never answers would hold the
 /// step for ever, because Kratix has no deadline. What hangs ends with the process.
-fn within(config: &Config, delivery: Delivery, dry_run: bool) -> Result<BTreeMap<Role, Outcome>, Undelivered> {
+fn within(
+    config: &Config,
+    delivery: Delivery,
+    dry_run: bool,
+    mut done: impl FnMut(Role, Outcome) -> Result<()>,
+) -> Result<Result<(), Undelivered>> {
+    enum Event {
+        Done(Role, Outcome),
+        End(Result<(), Undelivered>),
+    }
     let (sender, receiver) = mpsc::channel();
-    let (remotes, limit) = (config.repositories.clone(), config.deadline);
+    let (config, limit) = (config.clone(), config.patience.deadline);
+    let end = Instant::now() + limit;
     std::thread::spawn(move || {
         // The receiver is gone only when its time is up: nobody waits for the result then.
-        let _ = sender.send(deliver(&remotes, &delivery, dry_run, Instant::now() + limit.mul_f32(0.8)));
+        let tell = |role, outcome| drop(sender.send(Event::Done(role, outcome)));
+        let result = deliver(&config, &delivery, dry_run, Instant::now() + limit.mul_f32(0.8), tell);
+        let _ = sender.send(Event::End(result));
     });
-    receiver
-        .recv_timeout(limit)
-        .unwrap_or_else(|_| Err(anyhow!("the repositories did not answer within {} s", limit.as_secs()).into()))
+    loop {
+        match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(Event::Done(role, outcome)) => done(role, outcome)?,
+            Ok(Event::End(result)) => return Ok(result),
+            Err(_) => {
+                return Ok(Err(anyhow!("the repositories did not answer within {} s", limit.as_secs()).into()));
+            }
+        }
+    }
+}
+
+/// What a person did to a branch of ours, and what to do.
+fn edited((role, outcome): (&Role, &Outcome)) -> Option<String> {
+    let pull = outcome.pull_request.as_ref().filter(|pull| pull.state == PullRequestState::Edited)?;
+    Some(format!(
+        "somebody has pushed to the branch of pull request #{} in {}, which is not overwritten: merge it, or close it \
+         and delete the branch ({})",
+        pull.number,
+        role.as_str(),
+        pull.url
+    ))
+}
+
+/// Remembers what a repository holds.
+fn journal(status: &mut Status, role: Role, outcome: &Outcome) {
+    let delivered =
+        Delivered { commit: outcome.commit.clone(), files: outcome.files, pull_request: outcome.pull_request.clone() };
+    status.goldpath.repositories.insert(role.as_str().to_owned(), delivered);
+}
+
+/// Where everything is now, in words.
+fn places(outcomes: &BTreeMap<Role, Outcome>) -> String {
+    let place = |(role, outcome): (&Role, &Outcome)| match (&outcome.pull_request, &outcome.commit) {
+        (Some(PullRequest { number, state: PullRequestState::Open | PullRequestState::Edited, .. }), _) => {
+            format!("{} as pull request #{number}", role.as_str())
+        }
+        (Some(PullRequest { number, state: PullRequestState::Closed, .. }), _) => {
+            format!("{} (declined: somebody has closed pull request #{number})", role.as_str())
+        }
+        (_, Some(commit)) => format!("{} {}", role.as_str(), short(commit)),
+        (_, None) => format!("{} (empty)", role.as_str()),
+    };
+    outcomes.iter().map(place).collect::<Vec<_>>().join(", ")
 }
 
 fn record(
@@ -130,37 +203,24 @@ fn record(
     now: Timestamp,
     action: Action,
 ) {
-    let places: Vec<_> = outcomes
-        .iter()
-        .map(|(role, outcome)| match &outcome.commit {
-            Some(commit) => format!("{} {}", role.as_str(), short(commit)),
-            None => format!("{} (empty)", role.as_str()),
-        })
-        .collect();
     let verb = if action == Action::Delete { "removed from" } else { "delivered to" };
-    let message = format!("{verb} {}", places.join(", "));
+    let declined = outcomes
+        .values()
+        .filter_map(|outcome| outcome.pull_request.as_ref())
+        .any(|pull| pull.state == PullRequestState::Closed);
+    let advice = if declined { "; nothing is proposed again until the request changes" } else { "" };
+    let message = format!("{verb} {}{advice}", places(outcomes));
     status.goldpath.observed_generation = generation;
     status.goldpath.attempts = 0;
-    status.goldpath.repositories = outcomes
-        .iter()
-        .filter_map(|(role, outcome)| {
-            Some((role.as_str().to_owned(), Delivered { commit: outcome.commit.clone()?, files: outcome.files }))
-        })
-        .collect();
     status.set_condition(Condition {
         r#type: "Delivered".to_owned(),
-        status: "True".to_owned(),
-        reason: "Delivered".to_owned(),
+        status: if declined { "False" } else { "True" }.to_owned(),
+        reason: if declined { "Declined" } else { "Delivered" }.to_owned(),
         message: message.clone(),
         last_transition_time: now,
         observed_generation: generation,
     });
     status.message = message;
-}
-
-/// A commit's id, as short as people write it.
-pub fn short(commit: &str) -> &str {
-    commit.get(..7).unwrap_or(commit)
 }
 
 impl Committed {
@@ -173,12 +233,7 @@ impl Committed {
             Self::Done(outcomes) => outcomes
                 .iter()
                 .flat_map(|(role, outcome)| {
-                    let head = match (&outcome.commit, outcome.changes.is_empty()) {
-                        (_, true) => "unchanged".to_owned(),
-                        (_, false) if dry_run => "would commit".to_owned(),
-                        (Some(commit), false) => format!("committed {}", short(commit)),
-                        (None, false) => "committed".to_owned(),
-                    };
+                    let head = outcome.summary(dry_run);
                     let changes = outcome.changes.iter().map(|change| format!("  {change}"));
                     std::iter::once(format!("{}: {head}", role.as_str())).chain(changes)
                 })

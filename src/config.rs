@@ -1,37 +1,57 @@
-//! The platform's configuration file: defaults, and where the repositories are.
+//! The platform's configuration: defaults, where the repositories are, and how to reach them.
 //!
-//! Without a file the built-in values hold. It never holds a secret, only the paths of files that do.
+//! One YAML file; without it the built-in values hold. It never holds a secret, only the names of
+//! files that do. In a Pod file and secrets come through the Kubernetes API, so that nothing of
+//! them has to be in the namespaces of the requests.
 
-use crate::names::Domain;
+mod read;
+
+use crate::cluster::ServiceAccount;
+use crate::document::Unreadable;
+use crate::names::{BranchName, DisplayName, Domain, Email, Label, RepositoryName, Username};
 use crate::promise::Role;
 use crate::quantity::{Count, Quantity};
+use crate::violation::Violation;
 use anyhow::{Context, Result};
-use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the file is looked for when nobody names one.
 const DEFAULT_PATH: &str = "/etc/goldpath/config.yaml";
+/// The key of the ConfigMap that holds the file.
+const KEY: &str = "config.yaml";
 
 /// What the platform decides for every request.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// Gitea's address, as `https://gitea.example.com`, for links.
+    /// Gitea's address, without a slash at its end: for links, and where repositories are in it.
     pub gitea_url: String,
     /// What a request gets that does not say.
     pub defaults: Defaults,
     /// Who commits.
     pub author: Author,
+    /// Further trailers of every commit message, in the order written.
+    pub trailers: Vec<(String, String)>,
     /// The repositories by role.
     pub repositories: BTreeMap<Role, Remote>,
-    /// After how many seconds a step gives up and asks to be run again.
-    #[serde(rename = "deadlineSeconds", deserialize_with = "seconds")]
+    /// When a step gives up.
+    pub patience: Patience,
+}
+
+/// When a step gives up, and asks to be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// After so long.
     pub deadline: Duration,
+    /// One call to a server, after so long.
+    pub call: Duration,
+    /// After so many tries that failed for something that may pass, lost races not counted.
+    pub retries: u32,
 }
 
 impl Default for Config {
@@ -40,15 +60,21 @@ impl Default for Config {
             gitea_url: "https://gitea.example.com".to_owned(),
             defaults: Defaults::default(),
             author: Author::default(),
+            trailers: Vec::new(),
             repositories: BTreeMap::new(),
-            deadline: Duration::from_secs(60),
+            patience: Patience::default(),
         }
     }
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(60), call: Duration::from_secs(20), retries: 5 }
+    }
+}
+
 /// What a request gets that does not say.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct Defaults {
     /// The domain of a Team's mail address.
     pub email_domain: Domain,
@@ -63,8 +89,7 @@ impl Default for Defaults {
 }
 
 /// The quota of a namespace.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct QuotaDefaults {
     /// Processors.
     pub cpu: Quantity,
@@ -84,62 +109,100 @@ impl Default for QuotaDefaults {
 }
 
 /// Who commits.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     /// The name.
-    pub name: String,
+    pub name: DisplayName,
     /// The mail address.
-    pub email: String,
+    pub email: Email,
 }
 
 impl Default for Author {
     fn default() -> Self {
-        Self { name: "Goldpath".to_owned(), email: "goldpath@example.com".to_owned() }
+        Self {
+            name: DisplayName::parse("Goldpath").expect("a constant"),
+            email: Email::parse("goldpath@example.com").expect("a constant"),
+        }
     }
 }
 
-/// A git repository to deliver to.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Remote {
+/// A repository to deliver to.
+#[derive(Clone, Debug)]
+pub enum Remote {
+    /// Any git repository.
+    Git(GitRemote),
+    /// One in Gitea.
+    Gitea(GiteaRemote),
+}
+
+/// Any git repository.
+#[derive(Clone, Debug)]
+pub struct GitRemote {
     /// Where it is.
     pub url: Location,
     /// The branch that is written.
-    #[serde(default = "main_branch")]
-    pub branch: String,
+    pub branch: BranchName,
     /// Who signs in, for https; most servers take any name beside a token.
-    #[serde(default = "user_name")]
-    pub username: String,
-    /// The file that holds the token, for https. It is read at each use.
-    pub token_file: Option<PathBuf>,
+    pub username: Username,
+    /// What holds the token, for https.
+    pub token: Option<NamedFile>,
 }
 
-/// Where a repository is: a path, or a URL with `file://` or `https://`; without credentials.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+/// A repository in Gitea.
+#[derive(Clone, Debug)]
+pub struct GiteaRemote {
+    /// Gitea's address, as [`Config::gitea_url`].
+    pub server: String,
+    /// What holds the certificate authority that signed its certificate, where that is no public one.
+    pub authority: Option<NamedFile>,
+    /// What holds the token.
+    pub token: NamedFile,
+    /// The organisation or user.
+    pub owner: Username,
+    /// The repository.
+    pub name: RepositoryName,
+    /// The branch that holds what is true.
+    pub branch: BranchName,
+    /// How changes reach it.
+    pub delivery: Delivery,
+    /// Whether to make the repository, and its organisation, where it is missing.
+    pub create: bool,
+    /// The labels of a pull request.
+    pub labels: Vec<Label>,
+    /// Who is asked to review a pull request.
+    pub reviewers: Vec<Username>,
+    /// Which teams of the organisation are.
+    pub team_reviewers: Vec<Username>,
+}
+
+/// How changes reach a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// As a commit.
+    Commit,
+    /// As a pull request, for a person to merge.
+    PullRequest,
+}
+
+impl Delivery {
+    const ALL: [(&'static str, Self); 2] = [("commit", Self::Commit), ("pull-request", Self::PullRequest)];
+
+    /// What is usual for a repository: entities are shown, root modules are reviewed.
+    const fn of(role: Role) -> Self {
+        match role {
+            Role::Catalog => Self::Commit,
+            Role::Infrastructure => Self::PullRequest,
+        }
+    }
+}
+
+/// Where a git repository is: a path, or a URL with `file://` or `https://`; without credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A bare repository on this machine.
     Path(PathBuf),
     /// One behind https: the whole URL.
     Https(String),
-}
-
-impl TryFrom<String> for Location {
-    type Error = String;
-
-    /// An error never repeats the URL: it may hold a credential.
-    fn try_from(url: String) -> Result<Self, String> {
-        match url.split_once("://") {
-            None => Ok(Self::Path(url.into())),
-            Some(("file", path)) => Ok(Self::Path(path.into())),
-            Some(("https", rest)) if rest.split('/').next().unwrap_or_default().contains('@') => {
-                Err("a URL must not hold credentials: use `username` and `tokenFile`".to_owned())
-            }
-            Some(("https", _)) => Ok(Self::Https(url)),
-            Some((scheme, _)) => Err(format!("{scheme}:// is not supported: use a path, file:// or https://")),
-        }
-    }
 }
 
 impl fmt::Display for Location {
@@ -154,51 +217,182 @@ impl fmt::Display for Location {
 impl Remote {
     /// The repository at `path`, on this machine.
     pub fn at(path: &Path) -> Self {
-        Self { url: Location::Path(path.to_owned()), branch: main_branch(), username: user_name(), token_file: None }
+        Self::Git(GitRemote {
+            url: Location::Path(path.to_owned()),
+            branch: BranchName::default(),
+            username: default_username(),
+            token: None,
+        })
     }
 }
 
-fn main_branch() -> String {
-    "main".to_owned()
-}
-
-fn user_name() -> String {
-    "goldpath".to_owned()
-}
-
-impl<'de> Deserialize<'de> for Role {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(from)?;
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == name)
-            .ok_or_else(|| serde::de::Error::unknown_variant(&name, &["catalog", "infrastructure"]))
+impl fmt::Display for Remote {
+    /// The repository as people name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Git(git) => git.url.fmt(f),
+            Self::Gitea(gitea) => gitea.fmt(f),
+        }
     }
 }
 
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    match u64::deserialize(from)? {
-        seconds @ 1..=3600 => Ok(Duration::from_secs(seconds)),
-        other => Err(serde::de::Error::custom(format!("{other} is not from 1 to 3600"))),
+impl fmt::Display for GiteaRemote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.server, self.owner, self.name)
+    }
+}
+
+fn default_username() -> Username {
+    Username::parse("goldpath").expect("a constant")
+}
+
+/// A file that the configuration names: beside it, or a key of the Secret or ConfigMap that it
+/// came with. Its content is in no `Debug`.
+#[derive(Clone)]
+pub struct NamedFile {
+    name: String,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Path(PathBuf),
+    Key(Arc<[u8]>),
+    SecretKey(Arc<ServiceAccount>),
+}
+
+impl NamedFile {
+    /// What the file holds now.
+    ///
+    /// # Errors
+    /// A file or key that is not there or cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        match &self.place {
+            Place::Path(path) => fs::read(path).with_context(|| format!("cannot read {}", path.display())),
+            Place::Key(content) => Ok(content.to_vec()),
+            Place::SecretKey(account) => account.secret()?.remove(&self.name).with_context(|| {
+                format!("the Secret `goldpath-gitea` in the namespace `goldpath-system` has no key `{}`", self.name)
+            }),
+        }
+    }
+}
+
+impl fmt::Display for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Path(path) => write!(f, "{}", path.display()),
+            Place::Key(_) => write!(f, "key `{}` of the ConfigMap `goldpath`", self.name),
+            Place::SecretKey(_) => write!(f, "key `{}` of the Secret `goldpath-gitea`", self.name),
+        }
+    }
+}
+
+impl fmt::Debug for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NamedFile({self})")
+    }
+}
+
+/// Where a configuration comes from, and so the files that it names.
+enum Source {
+    /// A file; others are relative to its folder.
+    Folder(PathBuf),
+    /// The ConfigMap, with what it holds, and the Secret beside it.
+    Cluster { account: Arc<ServiceAccount>, map: BTreeMap<String, Vec<u8>> },
+}
+
+impl Source {
+    /// A file that holds a secret.
+    fn secret(&self, name: &str) -> NamedFile {
+        let place = match self {
+            Self::Cluster { account, .. } if !name.starts_with('/') => Place::SecretKey(account.clone()),
+            _ => Place::Path(self.path(name)),
+        };
+        NamedFile { name: name.to_owned(), place }
+    }
+
+    /// A file that holds none; nothing where the ConfigMap has no such key.
+    fn plain(&self, name: &str) -> Option<NamedFile> {
+        let place = match self {
+            Self::Cluster { map, .. } if !name.starts_with('/') => Place::Key(map.get(name)?.as_slice().into()),
+            _ => Place::Path(self.path(name)),
+        };
+        Some(NamedFile { name: name.to_owned(), place })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Folder(folder) => folder.join(name),
+            Self::Cluster { .. } => PathBuf::from(name),
+        }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration {name} is wrong: {}", .fault.in_one_line())]
+pub struct Unusable {
+    /// Where it is.
+    pub name: String,
+    /// Its text.
+    pub text: Vec<u8>,
+    /// What is wrong with it.
+    pub fault: Box<Faulty>,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug)]
+pub enum Faulty {
+    /// It is no YAML that we take.
+    Unreadable(Unreadable),
+    /// Every fault of what it says.
+    Wrong(Vec<Violation>),
+}
+
+impl Faulty {
+    fn in_one_line(&self) -> String {
+        match self {
+            Self::Unreadable(fault) => fault.to_string(),
+            Self::Wrong(violations) => {
+                let line = |v: &Violation| match v.span {
+                    Some(span) => format!("{} (line {})", v.sentence(), span.line),
+                    None => v.sentence(),
+                };
+                violations.iter().map(line).collect::<Vec<_>>().join("; ")
+            }
+        }
     }
 }
 
 impl Config {
-    /// Reads the file at `path`; without one, the file at its usual place if there is one; else
-    /// the built-in values.
+    /// Reads the file at `path`; without one, the file at its usual place if there is one; else,
+    /// with the service account of a step, the ConfigMap; else the built-in values.
     ///
     /// # Errors
-    /// A file that was named and is not there, or any that is not right, with its line.
-    pub fn load(path: Option<&Path>) -> Result<Self> {
-        let (file, named) = (path.unwrap_or(Path::new(DEFAULT_PATH)), path.is_some());
-        let reading = || format!("cannot read the configuration {}", file.display());
-        let text = match fs::read(file) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !named => return Ok(Self::default()),
-            read => read.with_context(reading)?,
-        };
-        let mut config: Self = serde_yaml::from_slice(&text).with_context(reading)?;
-        config.gitea_url.truncate(config.gitea_url.trim_end_matches('/').len());
-        Ok(config)
+    /// [`Unusable`] for what is not right, with its lines; a file that was named and is not there;
+    /// a ConfigMap that is not there or may not be read.
+    pub fn load(path: Option<&Path>, account: Option<ServiceAccount>) -> Result<Self> {
+        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        match (fs::read(file), account) {
+            (Ok(text), _) => {
+                let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+                Ok(Self::parse(&file.display().to_string(), text, &Source::Folder(folder))?)
+            }
+            (Err(error), Some(account)) if error.kind() == ErrorKind::NotFound && path.is_none() => {
+                let map = account.config_map()?;
+                let text = map.get(KEY).cloned().with_context(|| {
+                    format!("the ConfigMap `goldpath` in the namespace `goldpath-system` has no key `{KEY}`")
+                })?;
+                let source = Source::Cluster { account: Arc::new(account), map };
+                Ok(Self::parse("in the ConfigMap `goldpath-system/goldpath`", text, &source)?)
+            }
+            (Err(error), None) if error.kind() == ErrorKind::NotFound && path.is_none() => Ok(Self::default()),
+            (Err(error), _) => Err(error).with_context(|| format!("cannot read the configuration {}", file.display())),
+        }
+    }
+
+    fn parse(name: &str, text: Vec<u8>, source: &Source) -> Result<Self, Unusable> {
+        read::read(&text, source).map_err(|fault| Unusable { name: name.to_owned(), text, fault: Box::new(fault) })
     }
 }
 
@@ -207,39 +401,85 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
 
-    fn load(text: &str) -> Result<Config> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), text).unwrap();
-        Config::load(Some(file.path()))
+    fn parse(text: &str) -> Result<Config, Unusable> {
+        Config::parse("config.yaml", text.as_bytes().to_vec(), &Source::Folder("/etc/goldpath".into()))
+    }
+
+    fn gitea(config: &Config, role: Role) -> &GiteaRemote {
+        match &config.repositories[&role] {
+            Remote::Gitea(remote) => remote,
+            Remote::Git(_) => panic!("not in Gitea"),
+        }
     }
 
     #[test]
     fn what_the_file_leaves_out_is_built_in() {
-        let config =
-            load("defaults: {emailDomain: company.com, quota: {cpu: '9'}}\nrepositories: {catalog: {url: /srv/c.git}}")
-                .unwrap();
+        let config = parse(
+            "defaults: {emailDomain: company.com, quota: {cpu: '9'}}\n\
+             gitea: {url: 'https://git.company.com/', tokenFile: token}\n\
+             repositories: {catalog: {owner: platform, name: c}, infrastructure: {owner: platform, name: i}}",
+        )
+        .unwrap();
         assert_eq!(config.defaults.email_domain.as_str(), "company.com");
         assert_eq!(config.defaults.quota.memory, Quantity::parse_text("8Gi").unwrap());
-        assert_eq!(config.repositories[&Role::Catalog].branch, "main");
-        assert_eq!(config.deadline, Duration::from_secs(60));
+        assert_eq!(config.patience, Patience::default());
+        let catalog = gitea(&config, Role::Catalog);
+        assert_eq!(catalog.to_string(), "https://git.company.com/platform/c");
+        assert_eq!((catalog.branch.as_str(), catalog.delivery), ("main", Delivery::Commit));
+        assert_eq!(catalog.token.to_string(), "/etc/goldpath/token");
+        assert_eq!(gitea(&config, Role::Infrastructure).delivery, Delivery::PullRequest);
+        assert!(!catalog.create);
     }
 
     #[test]
     fn the_example_is_right_and_shows_the_built_in_values() {
-        let (example, built_in) = (load(include_str!("../config.example.yaml")).unwrap(), Config::default());
+        let (example, built_in) = (parse(include_str!("../config.example.yaml")).unwrap(), Config::default());
         assert_eq!(example.repositories.len(), 2);
-        let Config { gitea_url, defaults, author, repositories: _, deadline } = example;
+        let Config { gitea_url, defaults, author, trailers, repositories: _, patience } = example;
         assert_eq!(
-            format!("{gitea_url} {defaults:?} {author:?} {deadline:?}"),
-            format!("{} {:?} {:?} {:?}", built_in.gitea_url, built_in.defaults, built_in.author, built_in.deadline)
+            format!("{gitea_url} {defaults:?} {author:?} {trailers:?} {patience:?}"),
+            format!(
+                "{} {:?} {:?} {:?} {:?}",
+                built_in.gitea_url, built_in.defaults, built_in.author, built_in.trailers, built_in.patience
+            )
         );
     }
 
     #[test]
-    fn a_slip_in_the_file_is_an_error_with_its_line() {
-        let error = format!("{:#}", load("defaults:\n  emailDomian: company.com\n").unwrap_err());
-        assert!(error.contains("unknown field `emailDomian`") && error.contains("line 2"), "{error}");
-        assert!(format!("{:#}", load("deadlineSeconds: 0").unwrap_err()).contains("not from 1 to 3600"));
-        assert!(Config::load(Some(Path::new("/nowhere"))).is_err());
+    fn the_config_map_that_is_applied_is_right() {
+        let map: serde_json::Value = serde_yaml::from_str(include_str!("../manifests/platform/config.yaml")).unwrap();
+        assert_eq!(parse(map["data"]["config.yaml"].as_str().unwrap()).unwrap().repositories.len(), 2);
+    }
+
+    #[test]
+    fn every_slip_in_the_file_is_shown_with_its_place() {
+        let error = parse(
+            "defaults:\n  emailDomian: company.com\ndeadlineSeconds: 0\ngitea: {url: 'http://git.company.com'}\n\
+             repositories:\n  catalog: {name: x}\n  infrastructure: {url: 'https://u:s3cret@h/x', owner: a}\n\
+             trailers: {Signed off: x}\n",
+        )
+        .unwrap_err();
+        let text = error.to_string();
+        assert!(!text.contains("s3cret"), "{text}");
+        let Faulty::Wrong(faults) = *error.fault else { panic!("{text}") };
+        let found: Vec<_> = faults.iter().map(|f| (f.path.as_str(), f.rule, f.span.map(|s| s.line))).collect();
+        assert_eq!(
+            found,
+            [
+                ("defaults.emailDomian", "unknown-field", Some(2)),
+                ("deadlineSeconds", "range", Some(3)),
+                ("gitea.url", "url", Some(4)),
+                ("repositories.catalog.owner", "required", Some(6)),
+                ("gitea.tokenFile", "required", Some(6)),
+                ("repositories.infrastructure.url", "url", Some(7)),
+                ("repositories.infrastructure.owner", "unknown-field", Some(7)),
+                ("trailers", "trailer", Some(8)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_configuration_that_was_named_must_be_there() {
+        assert!(Config::load(Some(Path::new("/nowhere")), None).is_err());
     }
 }

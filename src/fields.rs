@@ -55,6 +55,16 @@ impl<'n> Fields<'n, '_> {
         }
     }
 
+    /// Whether there is such a field.
+    pub fn has(&self, name: &str) -> bool {
+        self.node.get(name).is_some_and(|node| !node.is_null())
+    }
+
+    /// Notes a fault that this mapping shows, of what stands at `path`.
+    pub fn fault(&mut self, path: String, refusal: Refusal) {
+        self.faults.push(refusal.at(path, Some(self.node.span)));
+    }
+
     /// A text that may be there.
     pub fn optional<T>(&mut self, name: &'static str, mut parse: impl FnMut(&str) -> Result<T, Refusal>) -> Option<T> {
         self.value(name, |node| match &node.value {

@@ -5,6 +5,7 @@
 use crate::document::{self, Node, to_json};
 use crate::file_tree::{FileTree, RelativePath, write_file};
 use crate::promise::{Outputs, Role};
+use crate::repository::PullRequest;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -254,11 +255,17 @@ pub struct Fault {
 
 /// What one repository holds of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Delivered {
-    /// The commit that brought it there, or that holds it unchanged.
-    pub commit: String,
+    /// The commit that brought it there, or that holds it unchanged; on the branch of the pull
+    /// request while that is open.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub commit: Option<String>,
     /// How many files it is.
     pub files: usize,
+    /// The pull request that proposes it, or has brought it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pull_request: Option<PullRequest>,
 }
 
 fn is_zero(count: &u32) -> bool {

@@ -5,11 +5,14 @@
 //! repositories. [`cli`] does both on a laptop. The README has the code map and the invariants.
 
 pub mod cli;
+pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod document;
 mod fields;
 pub mod file_tree;
+mod gitea;
+mod http;
 pub mod kratix;
 pub mod names;
 pub mod promise;

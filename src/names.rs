@@ -3,7 +3,7 @@
 //! Who holds one of these knows that it keeps its rule; no later step checks it again.
 //! Each type's JSON Schema is the part of its rule that the API server can hold.
 
-use crate::violation::{Refusal, quote};
+use crate::violation::{Refusal, is_deceptive, quote};
 use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -251,6 +251,71 @@ impl Domain {
     /// The address of a Team in this domain.
     pub fn address_of(&self, id: &TeamId) -> Email {
         Email(format!("{id}@{self}"))
+    }
+}
+
+name!(
+    /// The name of a repository in Gitea.
+    RepositoryName,
+    json_schema!({"type": "string", "maxLength": 100})
+);
+
+impl RepositoryName {
+    /// Refuses what Gitea refuses as a repository's name (`models/repo`, `IsUsableRepoName`).
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        length(text, 1, 100)?;
+        let lower = text.to_ascii_lowercase();
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        let endings = [".wiki", ".git", ".rss", ".atom"];
+        if !plain
+            || matches!(text, "." | ".." | "-")
+            || text.contains("..")
+            || endings.iter().any(|e| lower.ends_with(e))
+        {
+            return Err(Refusal::new("pattern", format!("{} is not a repository's name", quote(text)))
+                .help("use letters, digits, `-`, `_` and `.`"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+name!(
+    /// The name of a branch, without `refs/heads/`.
+    BranchName,
+    json_schema!({"type": "string", "maxLength": 100})
+);
+
+impl Default for BranchName {
+    fn default() -> Self {
+        Self("main".to_owned())
+    }
+}
+
+impl BranchName {
+    /// Refuses what git or Gitea refuses (git-check-ref-format; Gitea takes 100 characters).
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        length(text, 1, 100)?;
+        if !git2::Reference::is_valid_name(&format!("refs/heads/{text}")) || text.chars().any(is_deceptive) {
+            return Err(Refusal::new("pattern", format!("{} is not the name of a branch", quote(text))));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+name!(
+    /// A label of pull requests.
+    Label,
+    json_schema!({"type": "string", "maxLength": 50})
+);
+
+impl Label {
+    /// Refuses what Gitea refuses as a label's name: more than 50 characters, or none.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        line(text, 50)?;
+        if text.trim().is_empty() {
+            return Err(Refusal::new("length", "is blank"));
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 

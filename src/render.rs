@@ -40,7 +40,7 @@ pub fn run(folders: &Folders, config: Result<Config>, now: Timestamp) -> Result<
         Ok(config) => config,
         Err(error) => {
             let message = format!("{error:#}");
-            wait(folders, &object, Status::of_object(object.get("status")), "Rendered", &message, now)?;
+            wait(folders, &object, Status::of_object(object.get("status")), "Rendered", "Waiting", &message, now)?;
             return Ok(Rendered::Later(message));
         }
     };
@@ -74,7 +74,9 @@ impl Rendered {
 fn rendered_status(request: &Request<'_>, outputs: &Outputs, now: Timestamp) -> Status {
     let message = summary(outputs);
     let mut status = Status::of_object(request.status);
-    status.goldpath = Progress { observed_generation: request.generation, ..Progress::default() };
+    // The journal of the deliveries stays: the next one goes on from it.
+    let repositories = std::mem::take(&mut status.goldpath.repositories);
+    status.goldpath = Progress { observed_generation: request.generation, repositories, ..Progress::default() };
     status.extra.clear();
     status.extra.extend(outputs.status.clone());
     status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));
@@ -162,16 +164,20 @@ pub(crate) fn wait(
     object: &Node,
     mut status: Status,
     what: &str,
+    reason: &str,
     why: &str,
     now: Timestamp,
 ) -> Result<()> {
     let attempts = Status::of_object(object.get("status")).goldpath.attempts;
     status.goldpath.attempts = attempts + 1;
-    status.message = format!("the platform fails, and tries again by itself: {why}");
+    status.message = match reason {
+        "Waiting" => format!("the platform fails, and tries again by itself: {why}"),
+        _ => why.to_owned(),
+    };
     status.set_condition(Condition {
         r#type: what.to_owned(),
         status: "False".to_owned(),
-        reason: "Waiting".to_owned(),
+        reason: reason.to_owned(),
         message: why.to_owned(),
         last_transition_time: now,
         observed_generation: generation_of(object),

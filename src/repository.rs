@@ -4,33 +4,51 @@
 //! is written is one commit a repository, or none where nothing changes.
 
 mod git;
+mod gitea;
 mod index;
 mod inventory;
 
-use crate::config::{Author, Remote};
+use crate::config::{Author, Config, Remote};
 use crate::file_tree::{FileTree, RelativePath};
+use crate::kratix::Action;
 use crate::promise::Role;
 use crate::request::Identity;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use inventory::Plan;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
 
 pub use git::create as create_repository;
+pub use gitea::branch_of;
+pub use inventory::Inventory;
+
+/// For whom something is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cause {
+    /// The request.
+    pub request: Identity,
+    /// Which edit of it.
+    pub generation: Option<u64>,
+}
 
 /// What is to be delivered, for whom.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The request.
-    pub identity: Identity,
-    /// Which edit of it.
-    pub generation: Option<u64>,
+    /// For whom.
+    pub cause: Cause,
+    /// Bring the files in, or take them out.
+    pub action: Action,
     /// All files of it in each repository; none to take away what there is.
     pub files: BTreeMap<Role, FileTree>,
+    /// The pull requests that earlier runs opened, by their numbers.
+    pub pull_requests: BTreeMap<Role, u64>,
     /// Who commits.
     pub author: Author,
+    /// Further trailers of the message.
+    pub trailers: Vec<(String, String)>,
     /// When.
     pub time: Timestamp,
 }
@@ -38,8 +56,12 @@ pub struct Delivery {
 /// What a delivery does or did in one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outcome {
-    /// The commit that holds the files; none in a repository that is still empty, or in a dry run.
+    /// The commit that holds the files: on the branch, or on that of a pull request; none in a
+    /// repository that is still empty, or in a dry run.
     pub commit: Option<String>,
+    /// The pull request that proposes them, where they are not on the branch, or brought them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
     /// What changed; nothing where all was there already.
     pub changes: Vec<Change>,
     /// How many files of the request there are now, without what Goldpath keeps beside them.
@@ -47,6 +69,58 @@ pub struct Outcome {
     /// The changes as a unified diff.
     #[serde(skip)]
     pub diff: String,
+}
+
+impl Outcome {
+    /// What was done, in a few words; with `dry_run`, what would be.
+    pub fn summary(&self, dry_run: bool) -> String {
+        let changed = !self.changes.is_empty();
+        if let Some(PullRequest { number, url, state }) = &self.pull_request {
+            return match state {
+                PullRequestState::Open if changed => format!("proposed in pull request #{number}: {url}"),
+                PullRequestState::Open => format!("unchanged in pull request #{number}: {url}"),
+                PullRequestState::Edited => format!("left alone, edited by somebody, in pull request #{number}: {url}"),
+                PullRequestState::Closed => format!("declined in pull request #{number}: {url}"),
+                PullRequestState::Merged => format!("unchanged since pull request #{number} was merged"),
+            };
+        }
+        match &self.commit {
+            _ if !changed => "unchanged".to_owned(),
+            _ if dry_run => "would commit".to_owned(),
+            Some(commit) => format!("committed {}", short(commit)),
+            None => "committed".to_owned(),
+        }
+    }
+}
+
+/// A commit's id, as short as people write it.
+pub fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+/// A pull request of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// Its number in the repository.
+    pub number: u64,
+    /// Its page.
+    pub url: String,
+    /// What became of it.
+    pub state: PullRequestState,
+}
+
+/// What became of a pull request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PullRequestState {
+    /// It proposes what the request asks for.
+    Open,
+    /// A person has pushed to its branch, which is not overwritten.
+    Edited,
+    /// A person has closed it; it is not opened again for the same content.
+    Closed,
+    /// It is on the branch.
+    Merged,
 }
 
 /// One changed file.
@@ -117,32 +191,91 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Delivers to every repository that there are files for. With `dry_run` it only finds out what
-/// it would do.
+/// Delivers to every repository that there are files for, and tells `done` of each. With `dry_run`
+/// it only finds out what it would do.
 ///
 /// # Errors
 /// A file that belongs to another request, before anything is written; anything that may pass, a
 /// race that was not won by `deadline` included. Running it again finishes what was begun.
 pub fn deliver(
-    remotes: &BTreeMap<Role, Remote>,
+    config: &Config,
     delivery: &Delivery,
     dry_run: bool,
     deadline: Instant,
-) -> Result<BTreeMap<Role, Outcome>, Undelivered> {
+    mut done: impl FnMut(Role, Outcome),
+) -> Result<(), Undelivered> {
     let mut open = Vec::new();
-    let mut outcomes = BTreeMap::new();
     for (role, files) in &delivery.files {
-        let remote = remotes
+        let remote = config
+            .repositories
             .get(role)
-            .ok_or_else(|| anyhow::anyhow!("the configuration names no repository for {}", role.as_str()))?;
-        let repository = git::Branch::open(remote)?;
-        outcomes.insert(*role, repository.preview(*role, delivery, files)?);
-        open.push((*role, files, repository));
-    }
-    if !dry_run {
-        for (role, files, repository) in open {
-            outcomes.insert(role, repository.commit(role, delivery, files, deadline)?);
+            .with_context(|| format!("the configuration names no repository for {}", role.as_str()))?;
+        let mut target = match remote {
+            Remote::Git(remote) => Target::Git(Box::new(git::Branch::open(remote)?)),
+            Remote::Gitea(remote) => {
+                Target::Gitea(Box::new(gitea::Repository::open(remote, &config.patience, deadline, dry_run)?))
+            }
+        };
+        let preview = match &mut target {
+            Target::Git(branch) => branch.preview(*role, delivery, files)?,
+            Target::Gitea(repository) => repository.preview(*role, delivery, files)?,
+        };
+        match dry_run {
+            true => done(*role, preview),
+            false => open.push((*role, files, target)),
         }
     }
-    Ok(outcomes)
+    for (role, files, mut target) in open {
+        let outcome = match &mut target {
+            Target::Git(branch) => branch.commit(role, delivery, files, deadline)?,
+            Target::Gitea(repository) => repository.deliver(role, delivery, files)?,
+        };
+        done(role, outcome);
+    }
+    Ok(())
+}
+
+/// A repository that is being delivered to.
+enum Target {
+    Git(Box<git::Branch>),
+    Gitea(Box<gitea::Repository>),
+}
+
+/// The message of one commit: what changed for whom; the trailers are for programs. It holds no
+/// text of a user's but names that are names by their types.
+fn message(parts: &[(&Cause, &Plan)], trailers: &[(String, String)]) -> String {
+    use fmt::Write;
+    let mut text = match parts {
+        [(cause, plan)] => format!("{}\n", subject(cause, plan)),
+        _ => format!("goldpath: deliver {} requests\n", parts.len()),
+    };
+    for (cause, plan) in parts {
+        if parts.len() > 1 {
+            let _ = write!(text, "\n{}", subject(cause, plan));
+        }
+        if !plan.changes.is_empty() {
+            text.push('\n');
+        }
+        for change in &plan.changes {
+            let _ = writeln!(text, "{change}");
+        }
+    }
+    text.push('\n');
+    for (cause, _) in parts {
+        let _ = writeln!(text, "Goldpath-Request: {}", cause.request);
+        if let Some(generation) = cause.generation {
+            let _ = writeln!(text, "Goldpath-Generation: {generation}");
+        }
+    }
+    let _ = writeln!(text, "Goldpath-Promise-Version: {}", crate::VERSION);
+    for (name, value) in trailers {
+        let _ = writeln!(text, "{name}: {value}");
+    }
+    text
+}
+
+/// What is done for whom.
+fn subject(cause: &Cause, plan: &Plan) -> String {
+    let request = &cause.request;
+    format!("{}: {} {}/{}", request.kind.to_lowercase(), plan.verb(), request.namespace, request.name)
 }

@@ -9,6 +9,7 @@ use crate::names::{NamespaceName, ObjectName};
 use crate::promise::{self, Promise};
 use crate::violation::{Refusal, Violation, quote};
 use std::fmt;
+use std::str::FromStr;
 
 /// The API group and version of every request.
 pub const API_VERSION: &str = "platform.kratix.io/v1alpha1";
@@ -34,6 +35,23 @@ impl Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+impl FromStr for Identity {
+    type Err = Refusal;
+
+    /// Reads what `Display` writes, as a trailer of a commit has it.
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let parts = text.split_once(' ').and_then(|(kind, rest)| Some((kind, rest.split_once('/')?)));
+        let Some((kind, (namespace, name))) = parts else {
+            return Err(Refusal::new("identity", format!("{} names no request", quote(text))));
+        };
+        Ok(Self {
+            kind: promise::find(kind)?.kind.to_owned(),
+            namespace: NamespaceName::parse(namespace)?,
+            name: ObjectName::parse(name)?,
+        })
     }
 }
 

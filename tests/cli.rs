@@ -191,7 +191,7 @@ fn the_configuration_changes_what_is_generated() {
     fs::write(folder.path().join("team.yaml"), EXAMPLE.replace("  email", "  # email")).unwrap();
     fs::write(
         folder.path().join("platform.yaml"),
-        "defaults: {emailDomain: corp.example, quota: {pods: 9}}\ngiteaUrl: https://git.corp.example/\n",
+        "defaults: {emailDomain: corp.example, quota: {pods: 9}}\ngitea: {url: https://git.corp.example/}\n",
     )
     .unwrap();
     let output = goldpath(folder.path(), &["run", "--config", "platform.yaml", "--diff", "-f", "team.yaml"]);

@@ -247,7 +247,7 @@ fn what_the_platform_fails_at_is_tried_later() {
         (
             "a scheme in the clear",
             r#"{"repositories": {"catalog": {"url": "http://127.0.0.1/c.git"}, "infrastructure": {"url": "/x"}}}"#,
-            "http:// is not supported",
+            "has the scheme `http`, which is not supported",
         ),
         (
             "a credential in a URL",
@@ -280,7 +280,7 @@ fn a_configuration_that_is_wrong_is_the_platforms_fault() {
     let pod = Pod::new();
     pod.request(&team("a", "alpha", &json!({})));
     fs::write(pod.path().join("config.yaml"), "colour: red\n").unwrap();
-    assert!(pod.run("render", &[]).contains("unknown field `colour`"));
+    assert!(pod.run("render", &[]).contains("`colour` is not a field here (line 1)"));
     assert!(pod.metadata("status.yaml")["message"].as_str().unwrap().contains("config.yaml"));
     assert_eq!(pod.metadata("workflow-control.yaml")["retryAfter"], "15s");
 }

@@ -1,9 +1,8 @@
-//! The command `goldpath`: everything on a laptop.
+//! The one program: the command `goldpath`, and the steps by whose names it is called.
 
-use clap::Parser;
-use goldpath::cli::{Cli, finish};
+use goldpath::cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    finish(Cli::parse().run())
+    cli::main()
 }

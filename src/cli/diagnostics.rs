@@ -2,6 +2,7 @@
 //! Nothing the user wrote reaches the terminal as a control sequence or turns its text around,
 //! and neither a long line nor a large file floods it.
 
+use crate::config::Faulty;
 use crate::document::{Span, Unreadable};
 use crate::violation::{Violation, is_deceptive};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -24,6 +25,14 @@ pub fn render_violations(name: &str, source: &str, faults: &[Violation], color: 
         output += &render(name, source, (Some(fault.rule), &sentence), &fault.path, fault.span, &notes, color);
     }
     output
+}
+
+/// Renders what is wrong with a configuration.
+pub fn render_fault(name: &str, text: &[u8], fault: &Faulty, color: bool) -> String {
+    match fault {
+        Faulty::Unreadable(fault) => render_unreadable(name, text, fault, color),
+        Faulty::Wrong(faults) => render_violations(name, &String::from_utf8_lossy(text), faults, color),
+    }
 }
 
 /// Renders why a file could not be read; without its text where that is not UTF-8.

@@ -6,13 +6,13 @@
 
 use super::validate::{Fault, unreadable};
 use super::{ConfigArgs, Files, Output, diagnostics, is_colored, print, requests};
-use crate::commit::{self, Committed, Task, short};
+use crate::commit::{self, Committed, Task};
 use crate::config::{Config, Remote};
 use crate::document::{Node, to_json};
 use crate::kratix::{Action, Folders};
 use crate::promise::Role;
 use crate::render::{self, Rendered, count};
-use crate::repository::{Outcome, create_repository};
+use crate::repository::{Outcome, create_repository, short};
 use crate::request::{Identity, Request};
 use crate::violation::{Violation, is_deceptive};
 use anyhow::{Context, Result};
@@ -209,9 +209,10 @@ fn show(report: &Report, with_diff: bool) -> String {
     }
     for (role, outcome) in &report.repositories {
         let what = match &outcome.commit {
-            _ if outcome.changes.is_empty() => "unchanged".to_owned(),
-            Some(commit) => format!("{} in commit {}", count(outcome.changes.len(), "change"), short(commit)),
-            None => count(outcome.changes.len(), "change"),
+            Some(commit) if outcome.pull_request.is_none() && !outcome.changes.is_empty() => {
+                format!("{} in commit {}", count(outcome.changes.len(), "change"), short(commit))
+            }
+            _ => outcome.summary(false),
         };
         lines.push(format!("  {:<15} {what}", role.as_str()));
         lines.extend(outcome.changes.iter().map(|change| format!("    {change}")));

@@ -7,7 +7,7 @@
 
 use super::inventory::{self, Plan, Tree, Unplanned};
 use super::{Delivery, Outcome, Undelivered};
-use crate::config::{Author, Location, Remote};
+use crate::config::{Author, GitRemote, Location};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::Role;
 use anyhow::{Context, Result, bail, ensure};
@@ -30,7 +30,7 @@ const STALE_LOCK: Duration = Duration::from_secs(5);
 /// One branch of a repository.
 pub struct Branch {
     repository: Repository,
-    remote: Remote,
+    remote: GitRemote,
     /// The folder of `repository` where it is a copy of what is behind https.
     copy: Option<TempDir>,
 }
@@ -70,17 +70,12 @@ impl Branch {
     /// # Errors
     /// A URL of a kind that we do not speak, a repository that is not there or not bare, a
     /// network or server that fails.
-    pub fn open(remote: &Remote) -> Result<Self> {
+    pub fn open(remote: &GitRemote) -> Result<Self> {
         let branch = Self::open_any(remote).with_context(|| format!("cannot read the repository {}", remote.url))?;
         Ok(branch)
     }
 
-    fn open_any(remote: &Remote) -> Result<Self> {
-        ensure!(
-            git2::Reference::is_valid_name(&format!("refs/heads/{}", remote.branch)),
-            "{:?} is not the name of a branch",
-            remote.branch
-        );
+    fn open_any(remote: &GitRemote) -> Result<Self> {
         if let Location::Path(path) = &remote.url {
             let repository = Repository::open_bare(path)?;
             ensure!(repository.is_bare(), "it is not a bare repository");
@@ -101,7 +96,7 @@ impl Branch {
         let base = self.head()?;
         let plan = self.plan(role, delivery, files, base)?;
         let commit = base.filter(|_| plan.is_empty()).map(|id| id.to_string());
-        Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff: String::new() })
+        Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff: String::new(), pull_request: None })
     }
 
     /// Makes the branch hold the delivery.
@@ -126,6 +121,7 @@ impl Branch {
                 diff: self.diff(base, tree)?,
                 changes: Vec::new(),
                 files: files.len(),
+                pull_request: None,
             };
             if plan.is_empty() {
                 return Ok(outcome);
@@ -157,7 +153,7 @@ impl Branch {
 
     fn plan(&self, role: Role, delivery: &Delivery, files: &FileTree, base: Option<Oid>) -> Result<Plan, Undelivered> {
         let snapshot = Snapshot { repository: &self.repository, tree: self.tree_of(base)? };
-        inventory::plan(&snapshot, role, &delivery.identity, files).map_err(|unplanned| match unplanned {
+        inventory::plan(&snapshot, role, &delivery.cause.request, files).map_err(|unplanned| match unplanned {
             Unplanned::Taken(path, owner) => Undelivered::Taken { repository: role, path, owner },
             Unplanned::Unread(error) => error.context(format!("cannot read the repository {}", self.remote.url)).into(),
         })
@@ -204,14 +200,14 @@ impl Branch {
 
     fn write_commit(&self, tree: Oid, base: Option<Oid>, delivery: &Delivery, plan: &Plan) -> Result<Oid> {
         let Author { name, email } = &delivery.author;
-        let who = git2::Signature::new(name, email, &git2::Time::new(delivery.time.as_second(), 0))?;
+        let who = git2::Signature::new(name.as_str(), email.as_str(), &git2::Time::new(delivery.time.as_second(), 0))?;
         let parent = base.map(|id| self.repository.find_commit(id)).transpose()?;
         let tree = self.repository.find_tree(tree)?;
         Ok(self.repository.commit(
             None,
             &who,
             &who,
-            &message(delivery, plan),
+            &super::message(&[(&delivery.cause, plan)], &delivery.trailers),
             &tree,
             &parent.iter().collect::<Vec<_>>(),
         )?)
@@ -318,8 +314,8 @@ impl Branch {
     fn explain(&self, error: git2::Error) -> anyhow::Error {
         let refused = error.code() == ErrorCode::Auth;
         let error = anyhow::Error::from(error);
-        match &self.remote.token_file {
-            Some(file) if refused => error.context(format!("the server refuses the token in {}", file.display())),
+        match &self.remote.token {
+            Some(file) if refused => error.context(format!("the server refuses the token in {file}")),
             _ => error,
         }
     }
@@ -329,45 +325,18 @@ impl Branch {
         let asked = Cell::new(false);
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(move |_, _, kinds| {
-            let Some(file) = &self.remote.token_file else {
+            let Some(file) = &self.remote.token else {
                 return Err(git2::Error::from_str("it asks for a token: name its file as `tokenFile`"));
             };
             if asked.replace(true) || !kinds.contains(CredentialType::USER_PASS_PLAINTEXT) {
                 return Err(git2::Error::new(ErrorCode::Auth, git2::ErrorClass::Http, "it is asked for again"));
             }
-            let token = fs::read_to_string(file).map_err(|error| {
-                git2::Error::from_str(&format!("cannot read the token in {}: {error}", file.display()))
-            })?;
-            Cred::userpass_plaintext(&self.remote.username, token.trim())
+            let token = file.read().and_then(|token| Ok(String::from_utf8(token)?));
+            let token = token.map_err(|error| git2::Error::from_str(&format!("{error:#}")))?;
+            Cred::userpass_plaintext(self.remote.username.as_str(), token.trim())
         });
         callbacks
     }
-}
-
-/// What changed for whom; the trailers are for programs. It holds no text of a user's but names
-/// that are names by their types.
-fn message(delivery: &Delivery, plan: &Plan) -> String {
-    use std::fmt::Write;
-    let identity = &delivery.identity;
-    let removed = plan.writes.keys().all(|path| path.as_str() == super::index::PATH) && !plan.removals.is_empty();
-    let verb = match (plan.known, removed) {
-        (false, _) => "create",
-        (true, true) => "delete",
-        (true, false) => "update",
-    };
-    let mut text = format!("{}: {verb} {}/{}\n\n", identity.kind.to_lowercase(), identity.namespace, identity.name);
-    for change in &plan.changes {
-        let _ = writeln!(text, "{change}");
-    }
-    if !plan.changes.is_empty() {
-        text.push('\n');
-    }
-    let _ = writeln!(text, "Goldpath-Request: {identity}");
-    if let Some(generation) = delivery.generation {
-        let _ = writeln!(text, "Goldpath-Generation: {generation}");
-    }
-    let _ = writeln!(text, "Goldpath-Promise-Version: {}", crate::VERSION);
-    text
 }
 
 /// The files of one commit.
@@ -401,34 +370,43 @@ impl Tree for Snapshot<'_> {
     }
 
     fn is_blocked(&self, path: &RelativePath) -> Result<bool> {
-        for (end, _) in path.as_str().match_indices('/') {
-            if self.entry(&path.as_str()[..end])?.is_some_and(|e| e.kind() != Some(git2::ObjectType::Tree)) {
+        for folder in path.folders() {
+            if self.entry(folder)?.is_some_and(|e| e.kind() != Some(git2::ObjectType::Tree)) {
                 return Ok(true);
             }
         }
         Ok(self.entry(path.as_str())?.is_some_and(|e| e.kind() != Some(git2::ObjectType::Blob)))
     }
 
-    fn paths(&self, below: Option<&str>) -> Result<BTreeSet<RelativePath>> {
-        let mut paths = BTreeSet::new();
-        let (tree, prefix) = match (below, &self.tree) {
-            (_, None) => return Ok(paths),
-            (None, Some(tree)) => (tree.clone(), String::new()),
-            (Some(folder), Some(_)) => match self.entry(folder)? {
-                Some(entry) if entry.kind() == Some(git2::ObjectType::Tree) => {
-                    (self.repository.find_tree(entry.id())?, format!("{folder}/"))
-                }
-                _ => return Ok(paths),
-            },
-        };
-        tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
-            if entry.kind() == Some(git2::ObjectType::Blob) {
-                // What we could not have written is nobody's entity and nobody's inventory.
-                let path = entry.name().map(|name| RelativePath::parse(&format!("{prefix}{folder}{name}")));
-                paths.extend(path.ok().and_then(Result::ok));
+    fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
+        match self.entry(folder)? {
+            Some(entry) if entry.kind() == Some(git2::ObjectType::Tree) => {
+                walk(&self.repository.find_tree(entry.id())?, &format!("{folder}/"))
             }
-            git2::TreeWalkResult::Ok
-        })?;
+            _ => Ok(BTreeSet::new()),
+        }
+    }
+
+    fn entities(&self) -> Result<BTreeSet<RelativePath>> {
+        let mut paths = match &self.tree {
+            Some(tree) => walk(tree, "")?,
+            None => BTreeSet::new(),
+        };
+        paths.retain(|path| super::index::is_entity(path.as_str()));
         Ok(paths)
     }
+}
+
+/// The path of every file of a tree, behind `prefix`.
+fn walk(tree: &git2::Tree<'_>, prefix: &str) -> Result<BTreeSet<RelativePath>> {
+    let mut paths = BTreeSet::new();
+    tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
+        if entry.kind() == Some(git2::ObjectType::Blob) {
+            // What we could not have written is nobody's entity and nobody's inventory.
+            let path = entry.name().map(|name| RelativePath::parse(&format!("{prefix}{folder}{name}")));
+            paths.extend(path.ok().and_then(Result::ok));
+        }
+        git2::TreeWalkResult::Ok
+    })?;
+    Ok(paths)
 }

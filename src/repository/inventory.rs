@@ -38,11 +38,87 @@ pub trait Tree {
     /// A repository that cannot be read.
     fn is_blocked(&self, path: &RelativePath) -> Result<bool>;
 
-    /// Every file's path below a folder, or everywhere.
+    /// The path of every file below a folder.
     ///
     /// # Errors
-    /// A repository that cannot be read, or a path that we would not write.
-    fn paths(&self, below: Option<&str>) -> Result<BTreeSet<RelativePath>>;
+    /// A repository that cannot be read.
+    fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>>;
+
+    /// The path of every entity file ([`index::is_entity`]).
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    fn entities(&self) -> Result<BTreeSet<RelativePath>>;
+
+    /// The requests that probably own a file, where that is cheaper to ask than to read every
+    /// inventory.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    fn likely_owners(&self, _path: &RelativePath) -> Result<Vec<Identity>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Content by path; none for what is removed.
+pub type Changes = BTreeMap<RelativePath, Option<Vec<u8>>>;
+
+/// A tree with changes on it that are not written yet.
+pub struct Overlay<'t, T> {
+    base: &'t T,
+    /// The changes.
+    pub changes: Changes,
+}
+
+impl<'t, T: Tree> Overlay<'t, T> {
+    /// The tree itself.
+    pub fn new(base: &'t T) -> Self {
+        Self { base, changes: BTreeMap::new() }
+    }
+
+    /// Puts a plan for this tree on it.
+    pub fn apply(&mut self, plan: &Plan) {
+        self.changes.extend(plan.writes.iter().map(|(path, content)| (path.clone(), Some(content.clone()))));
+        self.changes.extend(plan.removals.iter().map(|path| (path.clone(), None)));
+    }
+
+    fn with_changes(&self, mut paths: BTreeSet<RelativePath>, wanted: impl Fn(&str) -> bool) -> BTreeSet<RelativePath> {
+        for (path, content) in &self.changes {
+            match content {
+                Some(_) if wanted(path.as_str()) => drop(paths.insert(path.clone())),
+                Some(_) => {}
+                None => drop(paths.remove(path)),
+            }
+        }
+        paths
+    }
+}
+
+impl<T: Tree> Tree for Overlay<'_, T> {
+    fn read(&self, path: &RelativePath) -> Result<Option<Vec<u8>>> {
+        match self.changes.get(path) {
+            Some(content) => Ok(content.clone()),
+            None => self.base.read(path),
+        }
+    }
+
+    fn is_blocked(&self, path: &RelativePath) -> Result<bool> {
+        let written = |p: &RelativePath| p.is_above(path) || path.is_above(p);
+        Ok(self.changes.iter().any(|(p, content)| content.is_some() && written(p)) || self.base.is_blocked(path)?)
+    }
+
+    fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
+        let below = |path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        Ok(self.with_changes(self.base.paths(folder)?, below))
+    }
+
+    fn entities(&self) -> Result<BTreeSet<RelativePath>> {
+        Ok(self.with_changes(self.base.entities()?, index::is_entity))
+    }
+
+    fn likely_owners(&self, path: &RelativePath) -> Result<Vec<Identity>> {
+        self.base.likely_owners(path)
+    }
 }
 
 /// The steps from a tree to the one that holds a delivery.
@@ -127,6 +203,16 @@ impl Plan {
         self.writes.is_empty() && self.removals.is_empty()
     }
 
+    /// What it does for the request, in a word.
+    pub fn verb(&self) -> &'static str {
+        let only_removes = self.writes.keys().all(|path| path.as_str() == index::PATH) && !self.removals.is_empty();
+        match (self.known, only_removes) {
+            (false, _) => "create",
+            (true, true) => "delete",
+            (true, false) => "update",
+        }
+    }
+
     fn write(&mut self, path: &RelativePath, content: &[u8], present: bool) {
         let kind = if present { ChangeKind::Changed } else { ChangeKind::Added };
         self.changes.push(Change { path: path.clone(), kind });
@@ -143,9 +229,9 @@ impl Plan {
 
     fn keep_index(&mut self, tree: &impl Tree) -> Result<()> {
         let path = RelativePath::parse(index::PATH)?;
-        let mut entities = tree.paths(None)?;
-        entities.extend(self.writes.keys().cloned());
-        entities.retain(|p| index::is_entity(p.as_str()) && !self.removals.contains(p));
+        let mut entities = tree.entities()?;
+        entities.extend(self.writes.keys().filter(|p| index::is_entity(p.as_str())).cloned());
+        entities.retain(|p| !self.removals.contains(p));
         // A repository that never held an entity needs no index.
         if entities.is_empty() && tree.read(&path)?.is_none() {
             return Ok(());
@@ -156,28 +242,34 @@ impl Plan {
 }
 
 /// Where a request's inventory is.
-fn path_of(request: &Identity) -> Result<RelativePath> {
+pub fn path_of(request: &Identity) -> Result<RelativePath> {
     RelativePath::parse(&format!("{FOLDER}/{}.yaml", request.path()))
 }
 
-fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
+pub fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
     serde_yaml::from_slice(content)
         .with_context(|| format!("the inventory `{path}` is damaged: restore it from the repository's history"))
 }
 
-/// Reads every inventory: only done where a file is in the way.
+/// The request that owns what is in the way at `path`. Every inventory is read only where the
+/// likely owners do not list it.
 fn find_owner(tree: &impl Tree, request: &Identity, path: &RelativePath) -> Result<Owner> {
-    let folder = format!("{path}/");
-    for inventory in tree.paths(Some(FOLDER))? {
-        let Some(content) = tree.read(&inventory)? else {
-            continue;
+    let in_the_way = |p: &RelativePath| p == path || p.is_above(path) || path.is_above(p);
+    let owner_by = |inventory: &RelativePath| -> Result<Option<Owner>> {
+        let Some(content) = tree.read(inventory)? else {
+            return Ok(None);
         };
-        let Inventory { request: other, files } = parse(&inventory, &content)?;
-        let in_the_way = |p: &RelativePath| {
-            p == path || p.as_str().starts_with(&folder) || path.as_str().starts_with(&format!("{p}/"))
-        };
-        if other != *request && files.iter().any(in_the_way) {
-            return Ok(Owner::Request(other));
+        let Inventory { request: other, files } = parse(inventory, &content)?;
+        Ok((other != *request && files.iter().any(in_the_way)).then_some(Owner::Request(other)))
+    };
+    for likely in tree.likely_owners(path)? {
+        if let Some(owner) = owner_by(&path_of(&likely)?)? {
+            return Ok(owner);
+        }
+    }
+    for inventory in tree.paths(FOLDER)? {
+        if let Some(owner) = owner_by(&inventory)? {
+            return Ok(owner);
         }
     }
     Ok(Owner::Nobody)

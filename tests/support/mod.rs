@@ -3,18 +3,22 @@
 
 use goldpath::file_tree::{FileTree, RelativePath};
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 #[path = "hostile.rs"]
 pub mod hostile;
+#[path = "proxy.rs"]
+pub mod proxy;
 
 /// The time of every commit and status in the tests.
 pub const TIME: &str = "1700000000";
 
-/// One of our binaries, with nothing of this machine's environment that it reads.
+/// Our program, called by the name of the command or of a step, with nothing of this machine's environment that it reads.
 pub fn binary(name: &str) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin(name));
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("goldpath"));
+    command.arg0(name);
     for variable in ["GOLDPATH_CONFIG", "KRATIX_WORKFLOW_ACTION", "KRATIX_DRY_RUN", "NO_COLOR"] {
         command.env_remove(variable);
     }

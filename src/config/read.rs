@@ -1,0 +1,226 @@
+//! Reads the configuration, as a request is read: every fault at once, with its place.
+
+use super::{
+    Author, Config, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, Location, NamedFile, Patience, QuotaDefaults,
+    Remote, Source, default_username,
+};
+use crate::document::{self, Node, Value};
+use crate::fields::{self, Fields, one_of, wrong_type};
+use crate::names::{BranchName, DisplayName, Domain, Email, Label, RepositoryName, Username};
+use crate::promise::Role;
+use crate::quantity::{Count, Quantity};
+use crate::violation::{Refusal, is_deceptive, quote};
+use regex::Regex;
+use reqwest::Url;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// How to reach Gitea.
+#[derive(Default)]
+struct Server {
+    url: Option<String>,
+    /// Whether there is a URL, right or wrong.
+    named: bool,
+    authority: Option<NamedFile>,
+    token: Option<NamedFile>,
+}
+
+/// Reads a configuration, whose files are found by `source`.
+///
+/// # Errors
+/// Every fault of it.
+pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
+    let documents = document::parse(text).map_err(Faulty::Unreadable)?;
+    let root = match documents.as_slice() {
+        [] => return Ok(Config::default()),
+        [root] => root,
+        [_, second, ..] => {
+            let refusal = Refusal::new("documents", "it holds several documents").help("remove all but the first");
+            return Err(Faulty::Wrong(vec![refusal.at("", Some(second.span))]));
+        }
+    };
+    let mut faults = Vec::new();
+    let config = fields::read(root, "", &mut faults, |config| {
+        let server = config.object("gitea", |gitea| Some(read_server(gitea, source))).unwrap_or_default();
+        let defaults = config.object("defaults", |defaults| Some(read_defaults(defaults)));
+        let author = config.object("author", |author| {
+            let name = author.required("name", DisplayName::parse);
+            let email = author.required("email", Email::parse);
+            Some(Author { name: name?, email: email? })
+        });
+        let trailers = config.value("trailers", read_trailers);
+        let repositories = config.object("repositories", |repositories| {
+            let mut remotes = BTreeMap::new();
+            for role in Role::ALL {
+                let remote = repositories.object(role.as_str(), |remote| read_remote(remote, role, &server, source));
+                remotes.extend(remote.map(|remote| (role, remote)));
+            }
+            Some(remotes)
+        });
+        let usual = Patience::default();
+        let seconds = |number: Option<u64>, usual| number.map_or(usual, Duration::from_secs);
+        let patience = Patience {
+            deadline: seconds(config.value("deadlineSeconds", |node| within(node, 1, 3600)), usual.deadline),
+            call: seconds(config.value("callSeconds", |node| within(node, 1, 600)), usual.call),
+            retries: config.value("retries", |node| within(node, 0, 100)).map_or(usual.retries, |n| n as u32),
+        };
+        let built_in = Config::default();
+        Some(Config {
+            gitea_url: server.url.unwrap_or(built_in.gitea_url),
+            defaults: defaults.unwrap_or_default(),
+            author: author.unwrap_or_default(),
+            trailers: trailers.unwrap_or_default(),
+            repositories: repositories.unwrap_or_default(),
+            patience,
+        })
+    });
+    config.filter(|_| faults.is_empty()).ok_or(Faulty::Wrong(faults))
+}
+
+fn read_server(gitea: &mut Fields<'_, '_>, source: &Source) -> Server {
+    Server {
+        named: gitea.has("url"),
+        url: gitea.required("url", parse_server),
+        authority: gitea.optional("caFile", |name| {
+            source.plain(parse_file(name)?).ok_or_else(|| {
+                Refusal::new("file", format!("{} is no key of the ConfigMap", quote(name))).help("add the key")
+            })
+        }),
+        token: gitea.optional("tokenFile", |name| Ok(source.secret(parse_file(name)?))),
+    }
+}
+
+fn read_defaults(defaults: &mut Fields<'_, '_>) -> Defaults {
+    let built_in = Defaults::default();
+    let quota = defaults.object("quota", |quota| {
+        let QuotaDefaults { cpu, memory, storage, pods } = QuotaDefaults::default();
+        Some(QuotaDefaults {
+            cpu: quota.value("cpu", Quantity::parse).unwrap_or(cpu),
+            memory: quota.value("memory", Quantity::parse).unwrap_or(memory),
+            storage: quota.value("storage", Quantity::parse).unwrap_or(storage),
+            pods: quota.value("pods", Count::parse).unwrap_or(pods),
+        })
+    });
+    Defaults {
+        email_domain: defaults.optional("emailDomain", Domain::parse).unwrap_or(built_in.email_domain),
+        quota: quota.unwrap_or_default(),
+    }
+}
+
+fn read_remote(remote: &mut Fields<'_, '_>, role: Role, server: &Server, source: &Source) -> Option<Remote> {
+    let token = remote.optional("tokenFile", |name| Ok(source.secret(parse_file(name)?)));
+    let branch = remote.optional("branch", BranchName::parse).unwrap_or_default();
+    if remote.has("url") {
+        let url = remote.required("url", parse_location);
+        let username = remote.optional("username", Username::parse).unwrap_or_else(default_username);
+        return Some(Remote::Git(GitRemote { url: url?, branch, username, token }));
+    }
+    let owner = remote.required("owner", Username::parse);
+    let name = remote.required("name", RepositoryName::parse);
+    let delivery = remote.optional("delivery", |text| one_of(text, &Delivery::ALL));
+    let create = remote.value("create", parse_bool);
+    let labels = remote.texts("labels", 20, Label::parse);
+    let reviewers = remote.texts("reviewers", 20, Username::parse);
+    let team_reviewers = remote.texts("teamReviewers", 20, Username::parse);
+    for (name, missing) in [("url", !server.named), ("tokenFile", token.is_none() && server.token.is_none())] {
+        if missing {
+            let refusal = Refusal::new("required", "is missing: this repository is in Gitea");
+            remote.fault(format!("gitea.{name}"), refusal.help(format!("add `{name}:` to `gitea:`")));
+        }
+    }
+    Some(Remote::Gitea(GiteaRemote {
+        server: server.url.clone()?,
+        authority: server.authority.clone(),
+        token: token.or_else(|| server.token.clone())?,
+        owner: owner?,
+        name: name?,
+        branch,
+        delivery: delivery.unwrap_or(Delivery::of(role)),
+        create: create.unwrap_or_default(),
+        labels,
+        reviewers,
+        team_reviewers,
+    }))
+}
+
+/// An address to which a token may be sent: in the clear only on this machine.
+fn parse_server(text: &str) -> Result<String, Refusal> {
+    // A URL that is refused is not repeated: it may hold a credential.
+    let refuse = |why: &str| Err(Refusal::new("url", why).help("write it as in `https://gitea.example.com`"));
+    let Ok(url) = Url::parse(text) else {
+        return refuse("is not a URL");
+    };
+    let loopback = url.host_str().is_some_and(|h| matches!(h, "localhost" | "[::1]") || h.starts_with("127."));
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        "http" => return refuse("would send the token in the clear"),
+        _ => return refuse("is not an https:// URL"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("holds credentials: use `tokenFile`");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return refuse("has a query or a fragment");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn parse_location(url: &str) -> Result<Location, Refusal> {
+    let refuse = |why: String| Err(Refusal::new("url", why).help("use a path, file:// or https://"));
+    match url.split_once("://") {
+        None => Ok(Location::Path(url.into())),
+        Some(("file", path)) => Ok(Location::Path(path.into())),
+        Some(("https", rest)) if rest.split('/').next().unwrap_or_default().contains('@') => {
+            refuse("must not hold credentials: use `username` and `tokenFile`".to_owned())
+        }
+        Some(("https", _)) => Ok(Location::Https(url.to_owned())),
+        Some((scheme, _)) => refuse(format!("has the scheme {}, which is not supported", quote(scheme))),
+    }
+}
+
+fn parse_file(name: &str) -> Result<&str, Refusal> {
+    match name.is_empty() || name.chars().any(is_deceptive) {
+        true => Err(Refusal::new("file", format!("{} is not the name of a file", quote(name)))),
+        false => Ok(name),
+    }
+}
+
+fn parse_bool(node: &Node) -> Result<bool, Refusal> {
+    match node.value {
+        Value::Bool(value) => Ok(value),
+        _ => Err(wrong_type(node, "a boolean").help("use `true` or `false`")),
+    }
+}
+
+fn within(node: &Node, least: u64, most: u64) -> Result<u64, Refusal> {
+    match &node.value {
+        Value::Number(number) => match number.as_u64() {
+            Some(n) if (least..=most).contains(&n) => Ok(n),
+            _ => Err(Refusal::new("range", format!("is {number}")).help(format!("use {least} to {most}"))),
+        },
+        _ => Err(wrong_type(node, "a whole number")),
+    }
+}
+
+/// Trailers as `git interpret-trailers` knows them: one line each.
+fn read_trailers(node: &Node) -> Result<Vec<(String, String)>, Refusal> {
+    static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new("^[A-Za-z][A-Za-z0-9-]{0,63}$").expect("a constant"));
+    let Value::Map(entries) = &node.value else {
+        return Err(wrong_type(node, "a mapping"));
+    };
+    let refuse = |what: String| Err(Refusal::new("trailer", what).help("write it as in `Signed-off-by: Somebody`"));
+    entries
+        .iter()
+        .map(|(key, value)| match value.as_str() {
+            _ if !KEY.is_match(&key.name) || key.name.starts_with("Goldpath-") => {
+                refuse(format!("{} is not the name of a trailer", quote(&key.name)))
+            }
+            Some(text) if !text.trim().is_empty() && text.len() <= 200 && !text.chars().any(is_deceptive) => {
+                Ok((key.name.clone(), text.to_owned()))
+            }
+            _ => refuse(format!("{} is not a text of one line", quote(&key.name))),
+        })
+        .collect()
+}

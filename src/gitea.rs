@@ -1,0 +1,336 @@
+//! Gitea's API, as far as Goldpath needs it: calls, answers, and what a refusal means.
+//!
+//! The token goes to the configured address and nowhere else: no redirect is followed, and no
+//! message repeats it.
+
+use crate::config::{GiteaRemote, NamedFile};
+use crate::http;
+use crate::violation::is_deceptive;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use reqwest::blocking::{Client, Response};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::io::Read;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// The longest answer that is read, in bytes: a page of a thousand entries takes a quarter of one.
+const MAX_ANSWER: u64 = 16 << 20;
+
+/// Why a call had no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Somebody else moved the branch first.
+    #[error("others were faster")]
+    LostRace,
+    /// What was to be written contradicts what is there (409, 422): with Gitea's words.
+    #[error("{0}")]
+    Conflict(String),
+    /// Something that may pass: the network, the server's own trouble, too many calls.
+    #[error("{what}")]
+    Passing {
+        /// What happened.
+        what: String,
+        /// How long the server asks to be left alone.
+        after: Option<Duration>,
+    },
+    /// What only a person can put right.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    fn passing(what: impl Into<String>) -> Self {
+        Self::Passing { what: what.into(), after: None }
+    }
+}
+
+/// One Gitea, with one identity.
+pub struct Gitea {
+    http: Client,
+    server: Url,
+    token: Mutex<HeaderValue>,
+    token_file: NamedFile,
+    /// The server's time, when it answered last.
+    time: Mutex<Option<Timestamp>>,
+}
+
+/// A path of the API, segment by segment: no text in it can become another path.
+pub type Path<'a> = &'a [&'a str];
+
+/// A place that Gitea's answers leave out.
+#[derive(serde::Deserialize)]
+pub struct Nothing {}
+
+impl Gitea {
+    /// Prepares to speak to the server of `remote`; a call ends after `call`.
+    ///
+    /// # Errors
+    /// A file of the configuration that cannot be read, or holds no certificate or token.
+    pub fn open(remote: &GiteaRemote, call: Duration) -> Result<Self> {
+        let authority = match &remote.authority {
+            Some(file) => Some((file, file.read()?)),
+            None => None,
+        };
+        let http = http::client(authority.as_ref().map(|(_, pem)| pem.as_slice()), call)
+            .with_context(|| format!("cannot use the certificate authority in {}", remote.server))?;
+        Ok(Self {
+            http,
+            server: Url::parse(&remote.server).context("not a URL")?,
+            token: Mutex::new(read_token(&remote.token)?),
+            token_file: remote.token.clone(),
+            time: Mutex::new(None),
+        })
+    }
+
+    /// Asks for something that need not be there.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn get<T: DeserializeOwned>(&self, path: Path<'_>, query: &[(&str, &str)]) -> Result<Option<T>, Failure> {
+        match self.call(&Method::GET, path, query, None::<&()>)? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, body) => parse(path, &self.accepted(&Method::GET, path, status, body)?).map(Some),
+        }
+    }
+
+    /// Writes something, and gives what Gitea says of it.
+    ///
+    /// # Errors
+    /// See [`Failure`]; a 404 is a [`Failure::Refused`].
+    pub fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: Path<'_>,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let (status, answer) = self.call(&method, path, &[], Some(body))?;
+        parse(path, &self.accepted(&method, path, status, answer)?)
+    }
+
+    /// Writes something that Gitea answers with nothing.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn put(&self, method: Method, path: Path<'_>, body: &impl Serialize) -> Result<(), Failure> {
+        let (status, answer) = self.call(&method, path, &[], Some(body))?;
+        self.accepted(&method, path, status, answer).map(drop)
+    }
+
+    /// Removes something; what is gone already is removed.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn delete(&self, path: Path<'_>) -> Result<(), Failure> {
+        match self.call(&Method::DELETE, path, &[], None::<&()>)? {
+            (StatusCode::NOT_FOUND, _) => Ok(()),
+            (status, body) => self.accepted(&Method::DELETE, path, status, body).map(drop),
+        }
+    }
+
+    /// Signs a text with the token, so that who does not hold it cannot forge it.
+    pub fn sign(&self, text: &[u8]) -> ring::hmac::Tag {
+        ring::hmac::sign(&self.key(), text)
+    }
+
+    /// Whether a text was signed by somebody with the same token.
+    pub fn is_signed(&self, text: &[u8], tag: &[u8]) -> bool {
+        ring::hmac::verify(&self.key(), text, tag).is_ok()
+    }
+
+    /// The server's time, as of its last answer: what it has stamped is compared with that.
+    pub fn now(&self) -> Timestamp {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Timestamp::now)
+    }
+
+    fn key(&self) -> ring::hmac::Key {
+        ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.token().as_bytes())
+    }
+
+    fn token(&self) -> HeaderValue {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Calls, with the token that is valid now: one that was refused is read again, once.
+    fn call(
+        &self,
+        method: &Method,
+        path: Path<'_>,
+        query: &[(&str, &str)],
+        body: Option<&impl Serialize>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let token = self.token();
+        let answer = self.call_once(method, path, query, body, &token)?;
+        if answer.0 == StatusCode::UNAUTHORIZED {
+            let new = read_token(&self.token_file).map_err(|error| Failure::Refused(format!("{error:#}")))?;
+            if new != token {
+                self.token.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&new);
+                return self.call_once(method, path, query, body, &new);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn call_once(
+        &self,
+        method: &Method,
+        path: Path<'_>,
+        query: &[(&str, &str)],
+        body: Option<&impl Serialize>,
+        token: &HeaderValue,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let mut url = self.server.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.http.request(method.clone(), url).header(AUTHORIZATION, token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().map_err(|error| self.unanswered(&error))?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(self.redirected(&response));
+        }
+        let after = after(&response);
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+        if let Some(time) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
+            *self.time.lock().unwrap_or_else(PoisonError::into_inner) = Some(time.timestamp());
+        }
+        let mut answer = Vec::new();
+        response
+            .take(MAX_ANSWER)
+            .read_to_end(&mut answer)
+            .map_err(|_| Failure::passing(format!("Gitea at {} broke off in the middle of an answer", self.server)))?;
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => {
+                Err(Failure::Passing { what: format!("Gitea at {} is called too often", self.server), after })
+            }
+            _ => Ok((status, answer)),
+        }
+    }
+
+    /// Gives the answer of a call that went well, or what went wrong.
+    fn accepted(&self, method: &Method, path: Path<'_>, status: StatusCode, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        if status.is_success() {
+            return Ok(body);
+        }
+        let words = self.words(&body);
+        let place = format!("{method} {}", path.join("/"));
+        // What Gitea says of a branch that somebody else has moved (gitea.md): never a 409.
+        let lost = ["cannot lock ref", "PushOutOfDate", "stale info", "branch commit does not match", "fetch first"];
+        Err(match status {
+            _ if lost.iter().any(|sign| words.contains(sign)) => Failure::LostRace,
+            StatusCode::UNAUTHORIZED => Failure::Refused(format!("Gitea refuses the token in {}", self.token_file)),
+            StatusCode::FORBIDDEN => Failure::Refused(match missing_scope(&words) {
+                Some(scope) => format!("the token in {} lacks the scope {scope}", self.token_file),
+                None => format!("the token in {} may not do this: {place}: {words}", self.token_file),
+            }),
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => Failure::Conflict(format!("{place}: {words}")),
+            StatusCode::METHOD_NOT_ALLOWED if words.contains("try again") => Failure::passing(words),
+            _ if status.is_server_error() => {
+                Failure::passing(format!("Gitea at {} fails with {status}: {place}: {words}", self.server))
+            }
+            _ => Failure::Refused(format!("Gitea refuses it with {status}: {place}: {words}")),
+        })
+    }
+
+    /// What an answer says, as a part of one line.
+    fn words(&self, body: &[u8]) -> String {
+        #[derive(serde::Deserialize)]
+        struct Message {
+            message: String,
+        }
+        let text = String::from_utf8_lossy(body);
+        // Some handlers write a second document behind the first.
+        let first = serde_json::Deserializer::from_slice(body).into_iter::<Message>().next();
+        let text = first.and_then(Result::ok).map_or(text.into_owned(), |m| m.message);
+        let line: String = text.chars().map(|c| if is_deceptive(c) { ' ' } else { c }).take(300).collect();
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        match self.token().to_str().ok().and_then(|token| token.strip_prefix("token ")) {
+            Some(token) => line.replace(token, "***"),
+            None => line,
+        }
+    }
+
+    fn unanswered(&self, error: &reqwest::Error) -> Failure {
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        let all = causes.join(": ");
+        if all.contains("UnknownIssuer") || all.contains("UnknownCA") {
+            return Failure::Refused(format!(
+                "the certificate of {} is signed by an authority that is not known here: name its file as `gitea.caFile`",
+                self.server
+            ));
+        }
+        match causes.last() {
+            _ if error.is_timeout() => Failure::passing(format!("Gitea at {} does not answer in time", self.server)),
+            Some(last) => Failure::passing(format!("Gitea at {} does not answer: {last}", self.server)),
+            None => Failure::passing(format!("Gitea at {} does not answer", self.server)),
+        }
+    }
+
+    /// Where a redirect within the same server leads is told, because there what was renamed is.
+    fn redirected(&self, response: &Response) -> Failure {
+        let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
+        let target = location.and_then(|l| self.server.join(l).ok());
+        Failure::Refused(match target {
+            Some(url) if url.origin() == self.server.origin() => format!(
+                "Gitea says that it has moved, to {}: name its new place in the configuration",
+                url.path().trim_start_matches("/api/v1")
+            ),
+            Some(url) => format!(
+                "Gitea at {} answers with a redirect to {}, which is not followed: is `gitea.url` right?",
+                self.server,
+                url.host_str().unwrap_or("another host")
+            ),
+            None => format!("Gitea at {} answers with a redirect", self.server),
+        })
+    }
+}
+
+fn parse<T: DeserializeOwned>(path: Path<'_>, body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        Failure::passing(format!("Gitea's answer for {} is not what it should be: {error}", path.join("/")))
+    })
+}
+
+fn read_token(file: &NamedFile) -> Result<HeaderValue> {
+    let reading = || format!("the token in {file} cannot be used");
+    let token = String::from_utf8(file.read()?).ok().filter(|t| !t.trim().is_empty()).with_context(reading)?;
+    let mut value = HeaderValue::from_str(&format!("token {}", token.trim())).ok().with_context(reading)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The scope that a token lacks, from Gitea's words (`token does not have at least one of required
+/// scope(s), required=[write:repository], token scope=read:repository`).
+fn missing_scope(words: &str) -> Option<String> {
+    let (_, rest) = words.split_once("required=[")?;
+    let (scopes, _) = rest.split_once(']')?;
+    Some(
+        scopes
+            .split(&[' ', ','][..])
+            .filter(|s| !s.is_empty())
+            .map(|s| format!("`{s}`"))
+            .collect::<Vec<_>>()
+            .join(" or "),
+    )
+}
+
+/// How long a server asks to be left alone, in the form of seconds.
+fn after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,29 @@
+//! How Goldpath speaks HTTP: over TLS, never to where a redirect points, never for ever.
+
+use anyhow::{Context, Result};
+use reqwest::blocking::Client;
+use reqwest::{Certificate, redirect};
+use std::sync::Once;
+use std::time::Duration;
+
+/// A client that trusts `authority` (PEM) beside the machine's own certificate authorities, and
+/// gives up on a call after `timeout`. It follows no redirect, because its caller's credentials
+/// must not reach another host.
+///
+/// # Errors
+/// An `authority` that is no PEM.
+pub fn client(authority: Option<&[u8]>, timeout: Duration) -> Result<Client> {
+    static PROVIDER: Once = Once::new();
+    // Who comes second finds that the first has done it.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    let mut builder = Client::builder()
+        .timeout(timeout)
+        .connect_timeout(timeout.min(Duration::from_secs(10)))
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("goldpath/", env!("CARGO_PKG_VERSION")));
+    if let Some(pem) = authority {
+        let certificates = Certificate::from_pem_bundle(pem).context("it is not a certificate in PEM form")?;
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().context("cannot make an HTTP client")
+}

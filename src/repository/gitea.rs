@@ -1,0 +1,368 @@
+//! A repository in Gitea, through its API.
+//!
+//! What is read is read at one commit. What is written is one commit: Gitea builds it on the
+//! branch's head and refuses it where a file is not what it was when we read it; where the head
+//! has moved meanwhile, what is ours is checked again on top of it.
+
+mod create;
+mod pull_request;
+mod queue;
+mod snapshot;
+
+use super::inventory::{self, Changes, Overlay, Plan, Tree, Unplanned};
+use super::{Cause, Delivery, Outcome, Undelivered};
+use crate::config::{self, GiteaRemote, Patience};
+use crate::file_tree::{FileTree, RelativePath};
+use crate::gitea::{Failure, Gitea};
+use crate::promise::Role;
+use anyhow::{Context, Result, anyhow};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use queue::{Queue, Turn};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use snapshot::Snapshot;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+pub use pull_request::branch_of;
+
+/// One repository, while it is delivered to.
+pub struct Repository {
+    api: Rc<Api>,
+    patience: Patience,
+    deadline: Instant,
+    /// Whether to make what is missing.
+    create: bool,
+    /// What was read last, until something is written.
+    snapshot: Option<Rc<Snapshot>>,
+}
+
+/// The API of one repository.
+struct Api {
+    gitea: Gitea,
+    remote: GiteaRemote,
+}
+
+#[derive(Deserialize)]
+struct Branch {
+    commit: Id,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+/// What Gitea says of a repository.
+#[derive(Deserialize)]
+struct Info {
+    empty: bool,
+    archived: bool,
+}
+
+/// A commit that was written.
+#[derive(Deserialize)]
+struct Commit {
+    sha: String,
+    #[serde(default)]
+    parents: Vec<Sha>,
+}
+
+#[derive(Deserialize)]
+struct Sha {
+    sha: String,
+}
+
+/// One change of a file, as Gitea takes it.
+#[derive(Serialize)]
+struct Operation<'a> {
+    operation: &'static str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha: Option<String>,
+}
+
+impl Api {
+    /// The path of something in the repository.
+    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
+        let mut path = vec!["repos", self.remote.owner.as_str(), self.remote.name.as_str()];
+        path.extend(rest.iter().flat_map(|part| part.split('/')));
+        path
+    }
+
+    /// The commit that a branch is at.
+    fn head(&self, branch: &str) -> Result<Option<String>, Failure> {
+        Ok(self.gitea.get::<Branch>(&self.path(&["branches", branch]), &[])?.map(|branch| branch.commit.id))
+    }
+
+    /// Writes changes as one commit on `branch`, or on a new one that begins there.
+    fn commit(
+        &self,
+        on: On<'_>,
+        operations: &[Operation<'_>],
+        message: &str,
+        delivery: &Delivery,
+    ) -> Result<Commit, Failure> {
+        #[derive(Deserialize)]
+        struct Answer {
+            commit: Commit,
+        }
+        let who = serde_json::json!({"name": delivery.author.name.as_str(), "email": delivery.author.email.as_str()});
+        let mut body = serde_json::json!({
+            "branch": self.remote.branch.as_str(),
+            "message": message,
+            "author": who,
+            "committer": who,
+            "dates": {"author": delivery.time, "committer": delivery.time},
+            "files": operations,
+        });
+        if let On::New { branch, force } = on {
+            body["new_branch"] = branch.into();
+            body["force_push"] = force.into();
+        }
+        let answer: Answer = self.gitea.send(Method::POST, &self.path(&["contents"]), &body)?;
+        Ok(answer.commit)
+    }
+}
+
+/// Where a commit goes.
+#[derive(Clone, Copy)]
+enum On<'a> {
+    /// The configured branch.
+    Base,
+    /// Another, which begins at it; `force` where there may be one of that name.
+    New { branch: &'a str, force: bool },
+}
+
+impl Repository {
+    /// Prepares to deliver, until `deadline`.
+    ///
+    /// # Errors
+    /// A token or certificate that cannot be read.
+    pub fn open(remote: &GiteaRemote, patience: &Patience, deadline: Instant, dry_run: bool) -> Result<Self> {
+        let gitea = Gitea::open(remote, patience.call)?;
+        let api = Rc::new(Api { gitea, remote: remote.clone() });
+        Ok(Self { api, patience: *patience, deadline, create: remote.create && !dry_run, snapshot: None })
+    }
+
+    /// What a delivery would change on the branch now; writes nothing, so that there is no diff.
+    ///
+    /// # Errors
+    /// As [`Repository::deliver`], but for races.
+    pub fn preview(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
+        self.with_retries(|repository| {
+            let snapshot = repository.read(delivery)?;
+            let plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
+            let commit = snapshot.commit.clone().filter(|_| plan.is_empty());
+            repository.snapshot = Some(snapshot);
+            Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff: String::new(), pull_request: None })
+        })
+    }
+
+    /// Delivers: makes the branch hold the files, or proposes that in a pull request.
+    ///
+    /// # Errors
+    /// A file in the way, a server that fails, or no race won until the deadline.
+    pub fn deliver(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
+        match self.api.remote.delivery {
+            config::Delivery::Commit => self.commit(role, delivery, files),
+            config::Delivery::PullRequest => self.with_retries(|r| r.propose(role, delivery, files)),
+        }
+    }
+
+    /// Makes the branch hold the files. Who loses a race waits in line, and who is first there
+    /// writes what all of them have to write.
+    fn commit(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
+        let mut queue = Queue::new(self.api.clone(), &delivery.cause, files);
+        let mut changes = Vec::new();
+        self.with_retries(|repository| {
+            // In this order: what is taken from the queue was still waiting at that commit.
+            let snapshot = repository.read(delivery)?;
+            let plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
+            let mut outcome = Outcome {
+                commit: snapshot.commit.clone(),
+                changes: Vec::new(),
+                files: files.len(),
+                diff: String::new(),
+                pull_request: None,
+            };
+            if plan.is_empty() {
+                // Or somebody has written it for us.
+                outcome.changes = std::mem::take(&mut changes);
+                queue.leave()?;
+                return Ok(outcome);
+            }
+            changes.clone_from(&plan.changes);
+            let others = match queue.turn(snapshot.commit.is_some())? {
+                Turn::After(first) => {
+                    queue.wait(first, repository.deadline)?;
+                    return Err(Tried::Again);
+                }
+                Turn::Ours(others) => others,
+            };
+            outcome.diff = snapshot.diff(&plan)?;
+            let mut overlay = Overlay::new(&*snapshot);
+            overlay.apply(&plan);
+            let mut plans = vec![(&delivery.cause, plan)];
+            for ticket in &others {
+                // What cannot be planned is its own delivery's to report.
+                if let Ok(plan) = repository.plan(&overlay, role, &ticket.cause, &ticket.files) {
+                    overlay.apply(&plan);
+                    plans.push((&ticket.cause, plan));
+                }
+            }
+            let parts: Vec<_> = plans.iter().filter(|(_, plan)| !plan.is_empty()).map(|(c, p)| (*c, p)).collect();
+            let message = super::message(&parts, &delivery.trailers);
+            let operations = snapshot.operations(&overlay.changes)?;
+            let commit = match repository.api.commit(On::Base, &operations, &message, delivery) {
+                Ok(commit) => commit,
+                Err(error @ (Failure::LostRace | Failure::Conflict(_))) => {
+                    queue.join()?;
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            queue.served(&others)?;
+            if commit.parents.first().map(|p| &p.sha) != snapshot.commit.as_ref() {
+                // The index was made for another commit than the one that this is built on.
+                return Err(Tried::Again);
+            }
+            outcome.changes = std::mem::take(&mut changes);
+            outcome.commit = Some(commit.sha);
+            Ok(outcome)
+        })
+    }
+
+    /// What the branch holds: what was read before, or is now.
+    fn read(&mut self, delivery: &Delivery) -> Result<Rc<Snapshot>, Tried> {
+        if let Some(snapshot) = self.snapshot.take() {
+            return Ok(snapshot);
+        }
+        let branch = self.api.remote.branch.as_str();
+        let commit = match self.api.head(branch)? {
+            Some(commit) => Some(commit),
+            None => match self.api.gitea.get::<Info>(&self.api.path(&[]), &[])? {
+                Some(info) if info.archived => {
+                    return Err(
+                        anyhow!("it is archived: have it unarchived, or name another in the configuration").into()
+                    );
+                }
+                Some(info) if info.empty && self.create => Some(create::first_commit(&self.api, delivery)?),
+                Some(info) if info.empty => None,
+                Some(_) => return Err(anyhow!("it has no branch `{branch}`").into()),
+                None if self.create => {
+                    create::repository(&self.api)?;
+                    Some(create::first_commit(&self.api, delivery)?)
+                }
+                None => {
+                    let help = "have it made, or set `create: true`, or see whether the token may read it";
+                    return Err(anyhow!("there is no such repository: {help}").into());
+                }
+            },
+        };
+        Ok(Rc::new(Snapshot::new(self.api.clone(), commit)))
+    }
+
+    fn plan(&self, tree: &impl Tree, role: Role, cause: &Cause, files: &FileTree) -> Result<Plan, Tried> {
+        inventory::plan(tree, role, &cause.request, files).map_err(|unplanned| match unplanned {
+            Unplanned::Taken(path, owner) => Tried::Ended(Undelivered::Taken { repository: role, path, owner }),
+            Unplanned::Unread(error) => Tried::from(error),
+        })
+    }
+
+    /// Tries until it is done: a lost race until the deadline, what may pass as often as the
+    /// configuration says.
+    fn with_retries<T>(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<T, Tried>) -> Result<T, Undelivered> {
+        let (mut retries, mut races) = (0, 0);
+        loop {
+            let (failure, pause) = match attempt(self) {
+                Ok(result) => return Ok(result),
+                Err(Tried::Ended(Undelivered::Passing(error))) => return Err(self.failed(error)),
+                Err(Tried::Ended(undelivered)) => return Err(undelivered),
+                Err(Tried::Again) => (anyhow!(Failure::LostRace), Duration::ZERO),
+                Err(Tried::Failed(Failure::LostRace)) => {
+                    races += 1;
+                    (anyhow!(Failure::LostRace), jitter(50 << races.min(4)))
+                }
+                Err(Tried::Failed(Failure::Refused(why))) => return Err(self.failed(anyhow!(why))),
+                Err(Tried::Failed(failure)) => {
+                    retries += 1;
+                    let pause = match &failure {
+                        Failure::Passing { after: Some(after), .. } => *after,
+                        _ => jitter(100 << retries.min(6)),
+                    };
+                    (anyhow!(failure), pause)
+                }
+            };
+            self.snapshot = None;
+            if retries > self.patience.retries || Instant::now() + pause >= self.deadline {
+                return Err(self.failed(failure));
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
+    fn failed(&self, error: anyhow::Error) -> Undelivered {
+        error.context(format!("cannot deliver to {}", self.api.remote)).into()
+    }
+}
+
+/// A pause of about so many milliseconds: who waits for the same thing does not come back at once.
+fn jitter(milliseconds: u64) -> Duration {
+    Duration::from_millis(fastrand::u64(milliseconds / 2..=milliseconds * 3 / 2))
+}
+
+/// How a try ended that brought no result.
+enum Tried {
+    /// By a call.
+    Failed(Failure),
+    /// It is to be looked at again, at once.
+    Again,
+    /// For good.
+    Ended(Undelivered),
+}
+
+impl From<Failure> for Tried {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<anyhow::Error> for Tried {
+    fn from(error: anyhow::Error) -> Self {
+        // A call that failed beneath what was being done.
+        match error.downcast::<Failure>() {
+            Ok(failure) => Self::Failed(failure),
+            Err(error) => Self::Ended(Undelivered::Passing(error)),
+        }
+    }
+}
+
+/// The id that git gives to content.
+fn blob_id(content: &[u8]) -> Result<String> {
+    let id = git2::Oid::hash_object(git2::ObjectType::Blob, content).context("cannot hash a file")?;
+    Ok(id.to_string())
+}
+
+/// What makes `old` (its content by path) into the changes, leaving out what is so already.
+fn operations<'a>(
+    changes: &'a Changes,
+    old: impl Fn(&RelativePath) -> Result<Option<String>>,
+) -> Result<Vec<Operation<'a>>> {
+    let mut operations = Vec::new();
+    for (path, content) in changes {
+        let (operation, sha) = match (old(path)?, content) {
+            (None, None) => continue,
+            (None, Some(_)) => ("create", None),
+            (Some(sha), Some(content)) if blob_id(content)? == sha => continue,
+            (Some(sha), Some(_)) => ("update", Some(sha)),
+            (Some(sha), None) => ("delete", Some(sha)),
+        };
+        let content = content.as_ref().map(|content| BASE64.encode(content));
+        operations.push(Operation { operation, path: path.as_str(), content, sha });
+    }
+    Ok(operations)
+}

@@ -1,0 +1,528 @@
+//! Delivery for a person to merge: one branch and one pull request a request, kept current.
+//!
+//! The branch is one commit on top of the base. It is written again where the request or the base
+//! has changed what it says, and moves only from the commit that we have looked at. What a person
+//! did stands: a branch that one has pushed to is not written, and a pull request that one has
+//! closed is not opened again for the same content.
+
+use super::{Api, Changes, Commit, On, Overlay, Plan, Repository, Role, Sha, Snapshot, Tree, Tried};
+use crate::file_tree::{FileTree, RelativePath};
+use crate::gitea::Failure;
+use crate::kratix::Action;
+use crate::repository::{Delivery, Outcome, PullRequest, PullRequestState, message, subject};
+use crate::request::Identity;
+use anyhow::{Result, anyhow};
+use reqwest::Method;
+use ring::digest::{Context, SHA256};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// What the body of a pull request holds that we have closed ourselves.
+const CLOSED: &str = "<!-- goldpath: closed -->";
+
+/// The longest name of a branch that Gitea takes.
+const MAX_BRANCH: usize = 100;
+
+/// A pull request, as Gitea tells of it.
+#[derive(Clone, Deserialize)]
+struct Pull {
+    number: u64,
+    html_url: String,
+    title: String,
+    body: String,
+    state: String,
+    merged: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    labels: Vec<LabelInfo>,
+    head: Head,
+}
+
+#[derive(Clone, Deserialize)]
+struct Head {
+    r#ref: String,
+}
+
+#[derive(Clone, Deserialize)]
+struct LabelInfo {
+    id: u64,
+    name: String,
+}
+
+/// A commit of a branch that its base has not.
+#[derive(Deserialize)]
+struct Ahead {
+    sha: String,
+    commit: Details,
+    parents: Vec<Sha>,
+    #[serde(default, deserialize_with = "nullable")]
+    files: Vec<Touched>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    author: Person,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    email: String,
+}
+
+#[derive(Deserialize)]
+struct Touched {
+    filename: String,
+}
+
+fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+impl Pull {
+    fn is_open(&self) -> bool {
+        self.state == "open"
+    }
+
+    fn outcome(&self, state: PullRequestState) -> Option<PullRequest> {
+        Some(PullRequest { number: self.number, url: self.html_url.clone(), state })
+    }
+}
+
+/// The branch of a request's pull request; deletion has its own. Where the whole name is not one
+/// that git and Gitea take, it ends in a digest.
+pub fn branch_of(request: &Identity, action: Action) -> String {
+    name_of_branch(
+        match action {
+            Action::Configure => "goldpath",
+            Action::Delete => "goldpath/delete",
+        },
+        request,
+    )
+}
+
+fn name_of_branch(prefix: &str, request: &Identity) -> String {
+    let name = format!("{prefix}/{}", request.path());
+    if name.len() <= MAX_BRANCH && git2::Reference::is_valid_name(&format!("refs/heads/{name}")) {
+        return name;
+    }
+    let digest = hex(ring::digest::digest(&SHA256, name.as_bytes()).as_ref());
+    format!("{prefix}/{}/{}", request.kind.to_lowercase(), &digest[..32])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a branch holds beside its base.
+enum State {
+    /// Exactly what is to be proposed.
+    Current,
+    /// Something of ours that is not it.
+    Outdated,
+    /// What a person has pushed.
+    Edited,
+}
+
+impl Repository {
+    /// Makes the pull request propose the files.
+    pub(super) fn propose(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Tried> {
+        let request = &delivery.cause.request;
+        let base = self.read(delivery)?;
+        let base = match (&base.commit, self.create) {
+            (Some(_), _) => base,
+            (None, true) => {
+                Rc::new(Snapshot::new(self.api.clone(), Some(super::create::first_commit(&self.api, delivery)?)))
+            }
+            (None, false) => {
+                return Err(anyhow!("it is empty: have its first commit made, or set `create: true`").into());
+            }
+        };
+        let plan = self.plan(&*base, role, &delivery.cause, files)?;
+        let proposal = Proposal {
+            api: &self.api,
+            delivery,
+            branch: branch_of(request, delivery.action),
+            spare: name_of_branch("goldpath/next", request),
+            marker: format!("<!-- goldpath: {} -->", digest(files)),
+            base,
+            plan,
+        };
+        proposal.withdraw_opposite()?;
+        let mut outcome = proposal.bring_about(delivery.pull_requests.get(&role).copied())?;
+        outcome.files = files.len();
+        Ok(outcome)
+    }
+}
+
+/// What the content of a request's files is, whatever its base.
+fn digest(files: &FileTree) -> String {
+    let mut context = Context::new(&SHA256);
+    for (path, content) in files.iter() {
+        // Lengths, so that no two trees are one text.
+        context.update(format!("{path}\n{}\n", content.len()).as_bytes());
+        context.update(content);
+    }
+    hex(context.finish().as_ref())
+}
+
+/// One delivery that is to be a pull request.
+struct Proposal<'r> {
+    api: &'r Rc<Api>,
+    delivery: &'r Delivery,
+    branch: String,
+    /// Where a new commit is built before the branch moves to it.
+    spare: String,
+    /// What the body of the pull request holds, to be known by.
+    marker: String,
+    base: Rc<Snapshot>,
+    plan: Plan,
+}
+
+impl Proposal<'_> {
+    fn bring_about(&self, known: Option<u64>) -> Result<Outcome, Tried> {
+        let head = self.api.head(&self.branch)?;
+        let pull = self.find(known)?;
+        let outcome = |commit: Option<String>, pull_request| Outcome {
+            commit,
+            changes: Vec::new(),
+            files: 0,
+            diff: String::new(),
+            pull_request,
+        };
+        let open = pull.as_ref().filter(|pull| pull.is_open());
+        let state = head.as_ref().map(|head| self.state_of(head)).transpose()?;
+
+        if self.plan.is_empty() {
+            if let (Some(pull), Some(State::Edited)) = (open, &state) {
+                self.say_edited(pull, head.as_deref())?;
+                return Ok(outcome(head, pull.outcome(PullRequestState::Edited)));
+            }
+            if let Some(pull) = open {
+                let why = format!("`{}` holds all of this already.", self.api.remote.branch);
+                self.close(pull, &why)?;
+            }
+            if head.is_some() && !matches!(state, Some(State::Edited)) {
+                self.api.gitea.delete(&self.api.path(&["branches", &self.branch]))?;
+            }
+            let merged = pull.filter(|pull| pull.merged);
+            return Ok(outcome(
+                self.base.commit.clone(),
+                merged.and_then(|pull| pull.outcome(PullRequestState::Merged)),
+            ));
+        }
+
+        if let Some(pull) = pull.as_ref().filter(|pull| self.is_declined(pull)) {
+            return Ok(outcome(head, pull.outcome(PullRequestState::Closed)));
+        }
+        let (commit, written) = match (head, state) {
+            (Some(head), Some(State::Edited)) => {
+                if let Some(pull) = open {
+                    self.say_edited(pull, Some(&head))?;
+                    return Ok(outcome(Some(head), pull.outcome(PullRequestState::Edited)));
+                }
+                let why =
+                    format!("a person has pushed to the branch `{}`: delete it, or open a pull request", self.branch);
+                return Err(anyhow!(why).into());
+            }
+            (Some(head), Some(State::Current)) => (head, false),
+            (Some(head), _) => (self.write_again(&head)?, true),
+            (None, _) => (self.write(On::New { branch: &self.branch, force: false })?.sha, true),
+        };
+        let pull = match open {
+            Some(pull) => self.keep_current(pull)?,
+            None => self.open()?,
+        };
+        let mut outcome = outcome(Some(commit), pull.outcome(PullRequestState::Open));
+        if written {
+            outcome.diff = self.base.diff(&self.plan)?;
+            outcome.changes.clone_from(&self.plan.changes);
+        }
+        Ok(outcome)
+    }
+
+    /// Takes back what was proposed before the request was deleted, or made again.
+    fn withdraw_opposite(&self) -> Result<(), Tried> {
+        let (action, why) = match self.delivery.action {
+            Action::Configure => (Action::Delete, "The request was made again."),
+            Action::Delete => (Action::Configure, "The request was deleted."),
+        };
+        let opposite = Self {
+            branch: branch_of(&self.delivery.cause.request, action),
+            marker: String::new(),
+            plan: Plan::default(),
+            spare: String::new(),
+            base: self.base.clone(),
+            ..*self
+        };
+        let Some(head) = self.api.head(&opposite.branch)? else {
+            return Ok(());
+        };
+        if let Some(pull) = opposite.find(None)?.filter(Pull::is_open) {
+            opposite.close(&pull, why)?;
+        }
+        if !matches!(opposite.state_of(&head)?, State::Edited) {
+            self.api.gitea.delete(&self.api.path(&["branches", &opposite.branch]))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a person has closed the pull request as it would be now.
+    fn is_declined(&self, pull: &Pull) -> bool {
+        !pull.is_open() && !pull.merged && pull.body.contains(&self.marker) && !pull.body.contains(CLOSED)
+    }
+
+    fn operations_and_message(&self) -> Result<(Changes, String)> {
+        let mut overlay = Overlay::new(&*self.base);
+        overlay.apply(&self.plan);
+        Ok((overlay.changes, message(&[(&self.delivery.cause, &self.plan)], &self.delivery.trailers)))
+    }
+
+    fn write(&self, on: On<'_>) -> Result<Commit, Tried> {
+        let (changes, message) = self.operations_and_message()?;
+        let operations = self.base.operations(&changes)?;
+        Ok(self.api.commit(on, &operations, &message, self.delivery)?)
+    }
+
+    /// Writes the branch again, on top of the base, if it is still at `head`.
+    fn write_again(&self, head: &str) -> Result<String, Tried> {
+        let commit = self.write(On::New { branch: &self.spare, force: true })?.sha;
+        let moving = json!({"new_commit_id": commit, "old_commit_id": head, "force": true});
+        self.api.gitea.put(Method::PUT, &self.api.path(&["branches", &self.branch]), &moving)?;
+        self.api.gitea.delete(&self.api.path(&["branches", &self.spare]))?;
+        Ok(commit)
+    }
+
+    /// What the branch, which is at `head`, holds beside its base.
+    fn state_of(&self, head: &str) -> Result<State, Tried> {
+        #[derive(Deserialize)]
+        struct Compared {
+            #[serde(deserialize_with = "nullable")]
+            commits: Vec<Ahead>,
+        }
+        // Of a run that was killed.
+        if !self.spare.is_empty() {
+            self.api.gitea.delete(&self.api.path(&["branches", &self.spare]))?;
+        }
+        let base = self.base.commit.as_deref().unwrap_or_default();
+        let range = format!("{base}...{head}");
+        let path = self.api.path(&["compare", &range]);
+        let Some(Compared { commits }) = self.api.gitea.get(&path, &[("verification", "false")])? else {
+            return Ok(State::Outdated);
+        };
+        // A merge is no edit, if it left what is ours as it was.
+        let own: Vec<_> = commits.iter().filter(|commit| commit.parents.len() < 2).collect();
+        if own.iter().any(|commit| !self.is_ours(commit)) {
+            return Ok(State::Edited);
+        }
+        let Some(last) = own.first() else {
+            return Ok(State::Outdated);
+        };
+        let touched: BTreeSet<_> =
+            own.iter().flat_map(|commit| &commit.files).map(|file| file.filename.as_str()).collect();
+        let at = |commit: &str| Snapshot::new(self.api.clone(), Some(commit.to_owned()));
+        let now = at(head);
+        if head != last.sha {
+            let written = at(&last.sha);
+            for path in touched.iter().filter_map(|path| RelativePath::parse(path).ok()) {
+                if now.sha(&path)? != written.sha(&path)? {
+                    return Ok(State::Edited);
+                }
+            }
+        }
+        let planned: BTreeSet<_> =
+            self.plan.writes.keys().chain(&self.plan.removals).map(RelativePath::as_str).collect();
+        if touched != planned || own.len() != 1 {
+            return Ok(State::Outdated);
+        }
+        // What the base has changed since would be a conflict.
+        let begun = last.parents.first().map(|parent| at(&parent.sha));
+        for path in self.plan.writes.keys().chain(&self.plan.removals) {
+            let moved = match &begun {
+                Some(begun) if begun.commit != self.base.commit => begun.sha(path)? != self.base.sha(path)?,
+                _ => false,
+            };
+            if moved || now.read(path)?.as_ref() != self.plan.writes.get(path) {
+                return Ok(State::Outdated);
+            }
+        }
+        Ok(State::Current)
+    }
+
+    fn is_ours(&self, commit: &Ahead) -> bool {
+        let trailer = format!("Goldpath-Request: {}", self.delivery.cause.request);
+        commit.commit.author.email == self.delivery.author.email.as_str()
+            && commit.commit.message.lines().any(|line| line == trailer)
+    }
+
+    /// The pull request of the branch: the open one, or else the last that is known.
+    fn find(&self, known: Option<u64>) -> Result<Option<Pull>, Failure> {
+        let mut last = None;
+        if let Some(number) = known {
+            last = self.api.gitea.get::<Pull>(&self.api.path(&["pulls", &number.to_string()]), &[])?;
+            last = last.filter(|pull| pull.head.r#ref == self.branch);
+        }
+        if last.as_ref().is_some_and(Pull::is_open) {
+            return Ok(last);
+        }
+        // Gitea gives any of several, so that this decides only where it is open.
+        let path = self.api.path(&["pulls", self.api.remote.branch.as_str(), &self.branch]);
+        let any = self.api.gitea.get::<Pull>(&path, &[])?;
+        Ok(match any {
+            Some(pull) if pull.is_open() || last.as_ref().is_none_or(|last| last.number < pull.number) => Some(pull),
+            _ => last,
+        })
+    }
+
+    fn open(&self) -> Result<Pull, Tried> {
+        let remote = &self.api.remote;
+        let request = json!({
+            "base": remote.branch.as_str(),
+            "head": self.branch,
+            "title": self.title(),
+            "body": self.body(),
+            "labels": self.labels()?,
+            "reviewers": remote.reviewers.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+            "team_reviewers": remote.team_reviewers.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+        });
+        match self.api.gitea.send(Method::POST, &self.api.path(&["pulls"]), &request) {
+            // Of a run that was killed before it could remember the number.
+            Err(Failure::Conflict(_)) => match self.find_open()? {
+                Some(pull) => Ok(self.keep_current(&pull)?),
+                None => Err(Failure::LostRace.into()),
+            },
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Looks through all open pull requests.
+    fn find_open(&self) -> Result<Option<Pull>, Failure> {
+        for page in 1.. {
+            let page = page.to_string();
+            let query = [("state", "open"), ("sort", "recentupdate"), ("limit", "50"), ("page", page.as_str())];
+            let pulls: Vec<Pull> = self.api.gitea.get(&self.api.path(&["pulls"]), &query)?.unwrap_or_default();
+            let last = pulls.len() < 50;
+            if let Some(pull) = pulls.into_iter().find(|pull| pull.head.r#ref == self.branch) {
+                return Ok(Some(pull));
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes an open pull request say what it proposes now.
+    fn keep_current(&self, pull: &Pull) -> Result<Pull, Failure> {
+        let path =
+            self.api.path(&["pulls", &pull.number.to_string()]).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let same = |old: &str, new: &str| old.replace("\r\n", "\n").trim() == new.trim();
+        let (title, body) = (self.title(), self.body());
+        if !same(&pull.title, &title) || !same(&pull.body, &body) {
+            self.api.gitea.put(Method::PATCH, &path, &json!({"title": title, "body": body}))?;
+        }
+        let missing = self.api.remote.labels.iter().any(|label| pull.labels.iter().all(|l| l.name != label.as_str()));
+        if missing {
+            let number = pull.number.to_string();
+            let path = self.api.path(&["issues", &number, "labels"]);
+            self.api.gitea.put(Method::POST, &path, &json!({"labels": self.labels()?}))?;
+        }
+        Ok(pull.clone())
+    }
+
+    /// Closes a pull request of ours, and says why.
+    fn close(&self, pull: &Pull, why: &str) -> Result<(), Failure> {
+        let number = pull.number.to_string();
+        let body = format!("{}\n\n{why}\n{CLOSED}", pull.body.trim_end());
+        self.api.gitea.put(
+            Method::PATCH,
+            &self.api.path(&["pulls", &number]),
+            &json!({"state": "closed", "body": body}),
+        )
+    }
+
+    /// Tells the people of a pull request, once, that their branch is left alone.
+    fn say_edited(&self, pull: &Pull, head: Option<&str>) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        struct Comment {
+            body: String,
+        }
+        let number = pull.number.to_string();
+        let path = self.api.path(&["issues", &number, "comments"]);
+        let marker = format!("<!-- goldpath: edited {} -->", head.unwrap_or_default());
+        let comments: Vec<Comment> = self.api.gitea.get(&path, &[])?.unwrap_or_default();
+        if comments.iter().any(|comment| comment.body.contains(&marker)) {
+            return Ok(());
+        }
+        let text = format!(
+            "Somebody has pushed to this branch, so Goldpath leaves it alone. Merge it, or close the pull request and \
+             delete the branch: the next run then proposes again what the request asks for.\n{marker}"
+        );
+        self.api.gitea.put(Method::POST, &path, &json!({"body": text}))
+    }
+
+    fn title(&self) -> String {
+        subject(&self.delivery.cause, &self.plan)
+    }
+
+    /// What is proposed, for whom, by which request. It holds no text of a user's but names and
+    /// paths that are such by their types.
+    fn body(&self) -> String {
+        let Identity { kind, namespace, name } = &self.delivery.cause.request;
+        let generation = match self.delivery.cause.generation {
+            Some(generation) => format!(", generation {generation}"),
+            None => String::new(),
+        };
+        let files: String = self.plan.changes.iter().map(|change| format!("    {change}\n")).collect();
+        let happens = match self.delivery.action {
+            Action::Configure => "brings about what the request asks for",
+            Action::Delete => "takes away what the request brought about, because it is being deleted",
+        };
+        format!(
+            "Merging this {happens}: {kind} `{namespace}/{name}`{generation}.\n\n{files}\n\
+             Goldpath keeps this pull request current with the request: to change it, edit the request. Closing it \
+             declines it, until the request changes.\n\n    kubectl get {} --namespace {namespace} {name}\n\n{}\n",
+            kind.to_lowercase(),
+            self.marker,
+        )
+    }
+
+    /// The ids of the labels; one that is missing is made.
+    fn labels(&self) -> Result<Vec<u64>, Failure> {
+        let wanted = &self.api.remote.labels;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let in_repository = self.api.path(&["labels"]);
+        let mut known = self.list_labels(&in_repository)?;
+        known.extend(self.list_labels(&["orgs", self.api.remote.owner.as_str(), "labels"])?);
+        let mut ids = Vec::new();
+        for label in wanted {
+            ids.push(match known.iter().find(|known| known.name == label.as_str()) {
+                Some(known) => known.id,
+                None => {
+                    let new = json!({"name": label.as_str(), "color": "#1f6feb"});
+                    self.api.gitea.send::<LabelInfo>(Method::POST, &in_repository, &new)?.id
+                }
+            });
+        }
+        Ok(ids)
+    }
+
+    fn list_labels(&self, path: &[&str]) -> Result<Vec<LabelInfo>, Failure> {
+        let mut labels = Vec::new();
+        for page in 1.. {
+            let page = page.to_string();
+            let more: Vec<LabelInfo> =
+                self.api.gitea.get(path, &[("limit", "50"), ("page", page.as_str())])?.unwrap_or_default();
+            let last = more.len() < 50;
+            labels.extend(more);
+            if last {
+                break;
+            }
+        }
+        Ok(labels)
+    }
+}

@@ -1,0 +1,234 @@
+//! The files of one commit, read as they are asked for, each once.
+
+use super::{Api, BASE64, Changes, Operation, operations};
+use crate::file_tree::RelativePath;
+use crate::gitea::Failure;
+use crate::repository::index;
+use crate::repository::inventory::{Plan, Tree};
+use crate::request::Identity;
+use anyhow::{Context, Result};
+use base64::Engine;
+use serde::Deserialize;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// How many entries Gitea gives at once at most (`DEFAULT_GIT_TREES_PER_PAGE`).
+const PAGE: &str = "1000";
+
+/// The files of one commit.
+pub struct Snapshot {
+    api: Rc<Api>,
+    /// None for a repository that is still empty.
+    pub commit: Option<String>,
+    folders: RefCell<BTreeMap<String, bool>>,
+    files: RefCell<BTreeMap<RelativePath, Option<Rc<File>>>>,
+    entities: OnceCell<BTreeSet<RelativePath>>,
+}
+
+struct File {
+    sha: String,
+    content: Vec<u8>,
+}
+
+/// A folder's entries, as Gitea lists them.
+#[derive(Deserialize)]
+struct Listing {
+    tree: Vec<Entry>,
+    truncated: bool,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    path: String,
+    r#type: String,
+}
+
+impl Snapshot {
+    /// What the repository holds at `commit`.
+    pub fn new(api: Rc<Api>, commit: Option<String>) -> Self {
+        let (folders, files, entities) = Default::default();
+        Self { api, commit, folders, files, entities }
+    }
+
+    /// What makes this the tree with `changes`.
+    pub fn operations<'a>(&self, changes: &'a Changes) -> Result<Vec<Operation<'a>>> {
+        operations(changes, |path| self.sha(path))
+    }
+
+    /// The id of a file's content.
+    pub fn sha(&self, path: &RelativePath) -> Result<Option<String>> {
+        Ok(self.file(path)?.map(|file| file.sha.clone()))
+    }
+
+    /// What a plan changes, as a unified diff.
+    pub fn diff(&self, plan: &Plan) -> Result<String> {
+        let mut text = String::new();
+        let removals = plan.removals.iter().map(|path| (path, None));
+        let writes = plan.writes.iter().map(|(path, content)| (path, Some(content.as_slice())));
+        let mut changes: Vec<_> = removals.chain(writes).collect();
+        changes.sort();
+        for (path, new) in changes {
+            let old = self.file(path)?;
+            let (old, name) = (old.as_ref().map(|file| file.content.as_slice()), std::path::Path::new(path.as_str()));
+            let mut patch = git2::Patch::from_buffers(
+                old.unwrap_or_default(),
+                old.map(|_| name),
+                new.unwrap_or_default(),
+                new.map(|_| name),
+                None,
+            )?;
+            text.push_str(&String::from_utf8_lossy(&patch.to_buf()?));
+        }
+        Ok(text)
+    }
+
+    fn file(&self, path: &RelativePath) -> Result<Option<Rc<File>>> {
+        let Some(commit) = &self.commit else {
+            return Ok(None);
+        };
+        if let Some(file) = self.files.borrow().get(path) {
+            return Ok(file.clone());
+        }
+        let file = match path.folders().last() {
+            Some(folder) if !self.is_folder(folder)? => None,
+            _ => self.fetch(path, commit)?.map(Rc::new),
+        };
+        self.files.borrow_mut().insert(path.clone(), file.clone());
+        Ok(file)
+    }
+
+    fn fetch(&self, path: &RelativePath, commit: &str) -> Result<Option<File>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            file_contents: Option<Contents>,
+        }
+        #[derive(Deserialize)]
+        struct Contents {
+            sha: String,
+            r#type: String,
+            content: Option<String>,
+        }
+        let path_in_api = self.api.path(&["contents-ext", path.as_str()]);
+        let query = [("ref", commit), ("includes", "file_content")];
+        let answer: Option<Answer> = self.api.gitea.get(&path_in_api, &query)?;
+        let Some(contents) = answer.and_then(|answer| answer.file_contents).filter(|c| c.r#type == "file") else {
+            return Ok(None);
+        };
+        let content = BASE64
+            .decode(contents.content.unwrap_or_default())
+            .with_context(|| format!("Gitea's answer for `{path}` is not base64"))?;
+        Ok(Some(File { sha: contents.sha, content }))
+    }
+
+    fn is_folder(&self, folder: &str) -> Result<bool> {
+        if let Some(is_folder) = self.folders.borrow().get(folder) {
+            return Ok(*is_folder);
+        }
+        let is_folder = self.list(folder, 1, false, "1")?.is_some();
+        self.folders.borrow_mut().insert(folder.to_owned(), is_folder);
+        Ok(is_folder)
+    }
+
+    /// A page of the entries of a folder, with everything below them or without.
+    fn list(&self, folder: &str, page: usize, below: bool, size: &str) -> Result<Option<Listing>, Failure> {
+        let Some(commit) = &self.commit else {
+            return Ok(None);
+        };
+        let tree = if folder.is_empty() { commit.clone() } else { format!("{commit}:{folder}") };
+        let mut path = self.api.path(&["git", "trees"]);
+        path.push(&tree);
+        let (page, below) = (page.to_string(), below.to_string());
+        let query = [("page", page.as_str()), ("per_page", size), ("recursive", below.as_str())];
+        match self.api.gitea.get(&path, &query) {
+            // How Gitea says that there is no such folder.
+            Err(Failure::Refused(words)) if words.contains("sha not found") => Ok(None),
+            answer => answer,
+        }
+    }
+
+    /// Every entry of a folder, all pages of it.
+    fn list_all(&self, folder: &str, below: bool) -> Result<Vec<Entry>, Failure> {
+        let mut entries = Vec::new();
+        for page in 1.. {
+            let Some(listing) = self.list(folder, page, below, PAGE)? else {
+                break;
+            };
+            entries.extend(listing.tree);
+            if !listing.truncated {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn files_below(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
+        let entries = self.list_all(folder, true)?;
+        let files = entries.iter().filter(|entry| entry.r#type == "blob");
+        // What we could not have written is nobody's entity and nobody's inventory.
+        Ok(files.filter_map(|entry| RelativePath::parse(&format!("{folder}/{}", entry.path)).ok()).collect())
+    }
+}
+
+impl Tree for Snapshot {
+    fn read(&self, path: &RelativePath) -> Result<Option<Vec<u8>>> {
+        Ok(self.file(path)?.map(|file| file.content.clone()))
+    }
+
+    fn is_blocked(&self, path: &RelativePath) -> Result<bool> {
+        for folder in path.folders() {
+            if !self.is_folder(folder)? {
+                // Nothing, or a file; below nothing there is nothing.
+                return Ok(self.file(&RelativePath::parse(folder)?)?.is_some());
+            }
+        }
+        self.is_folder(path.as_str())
+    }
+
+    fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
+        self.files_below(folder)
+    }
+
+    fn entities(&self) -> Result<BTreeSet<RelativePath>> {
+        if let Some(entities) = self.entities.get() {
+            return Ok(entities.clone());
+        }
+        let mut entities = BTreeSet::new();
+        for entry in self.list_all("", false)? {
+            if entry.r#type == "tree" && !entry.path.starts_with('.') {
+                entities.extend(self.files_below(&entry.path)?);
+            }
+        }
+        entities.retain(|path| index::is_entity(path.as_str()));
+        Ok(self.entities.get_or_init(|| entities).clone())
+    }
+
+    /// By the trailers of the last commit that touched the file.
+    fn likely_owners(&self, path: &RelativePath) -> Result<Vec<Identity>> {
+        #[derive(Deserialize)]
+        struct Touched {
+            commit: Message,
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            message: String,
+        }
+        let Some(commit) = &self.commit else {
+            return Ok(Vec::new());
+        };
+        let query = [
+            ("sha", commit.as_str()),
+            ("path", path.as_str()),
+            ("limit", "1"),
+            ("stat", "false"),
+            ("verification", "false"),
+            ("files", "false"),
+        ];
+        let commits: Option<Vec<Touched>> = self.api.gitea.get(&self.api.path(&["commits"]), &query)?;
+        let messages = commits.iter().flatten().map(|touched| touched.commit.message.as_str());
+        Ok(messages
+            .flat_map(str::lines)
+            .filter_map(|line| line.strip_prefix("Goldpath-Request: ")?.parse().ok())
+            .collect())
+    }
+}
