@@ -36,6 +36,8 @@ pub struct Task {
     pub action: Action,
     /// Only find out what it would do, and write nothing.
     pub dry_run: bool,
+    /// Tell the changes as a diff too.
+    pub with_diff: bool,
 }
 
 /// Runs the step.
@@ -73,6 +75,7 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
             author: config.author.clone(),
             trailers: config.trailers.clone(),
             time: now,
+            with_diff: task.with_diff,
         })
     };
     let mut outcomes = BTreeMap::new();

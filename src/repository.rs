@@ -51,6 +51,8 @@ pub struct Delivery {
     pub trailers: Vec<(String, String)>,
     /// When.
     pub time: Timestamp,
+    /// Whether to tell the changes as a diff too.
+    pub with_diff: bool,
 }
 
 /// What a delivery does or did in one repository.
@@ -66,7 +68,7 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// How many files of the request there are now, without what Goldpath keeps beside them.
     pub files: usize,
-    /// The changes as a unified diff.
+    /// The changes as a unified diff, where that was asked for.
     #[serde(skip)]
     pub diff: String,
 }

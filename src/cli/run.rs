@@ -86,6 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let now = commit::now()?;
     let action = if arguments.delete { Action::Delete } else { Action::Configure };
+    let task = Task { action, dry_run: false, with_diff: arguments.diff };
     let color = is_colored(&std::io::stderr());
     let mut entries = Vec::new();
     let mut failed = false;
@@ -100,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             }
         };
         for document in documents {
-            match run_one(document, &arguments.workspace, &config, action, now)? {
+            match run_one(document, &arguments.workspace, &config, task, now)? {
                 Ok(report) => {
                     failed |= report.reason.is_some();
                     if arguments.output == Output::Text {
@@ -128,7 +129,7 @@ fn run_one(
     document: &Node,
     workspace: &Path,
     config: &Config,
-    action: Action,
+    task: Task,
     now: Timestamp,
 ) -> Result<Result<Report, Vec<Violation>>> {
     let identity = match Request::read(document) {
@@ -146,7 +147,7 @@ fn run_one(
         output_folder: folders.output.clone(),
         repositories: BTreeMap::new(),
     };
-    if action == Action::Configure {
+    if task.action == Action::Configure {
         match render::run(&folders, Ok(config.clone()), now)? {
             Rendered::Done(outputs) => report.manifests = outputs.manifests.paths().map(ToString::to_string).collect(),
             Rendered::Later(why) => anyhow::bail!("{why}"),
@@ -159,13 +160,13 @@ fn run_one(
             }
         }
     }
-    match commit::run(&folders, Ok(config.clone()), Task { action, dry_run: false }, now)? {
+    match commit::run(&folders, Ok(config.clone()), task, now)? {
         Committed::Done(outcomes) => {
             if outcomes.values().any(|outcome| !outcome.changes.is_empty()) {
-                report.outcome = if action == Action::Delete { "deleted" } else { "committed" };
+                report.outcome = if task.action == Action::Delete { "deleted" } else { "committed" };
             }
             report.repositories = outcomes;
-            if action == Action::Delete {
+            if task.action == Action::Delete {
                 std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
             }
         }

@@ -59,6 +59,6 @@ fn render(Render { folders, config }: &Render) -> Result<Vec<String>> {
 }
 
 fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<String>> {
-    let task = Task { action: *action, dry_run: *dry_run };
+    let task = Task { action: *action, dry_run: *dry_run, with_diff: false };
     Ok(commit::run(folders, config.load_as_step(), task, commit::now()?)?.lines(*dry_run))
 }

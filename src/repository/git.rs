@@ -118,7 +118,7 @@ impl Branch {
             let tree = self.write_tree(&plan, base)?;
             let mut outcome = Outcome {
                 commit: base.map(|id| id.to_string()),
-                diff: self.diff(base, tree)?,
+                diff: if delivery.with_diff { self.diff(base, tree)? } else { String::new() },
                 changes: Vec::new(),
                 files: files.len(),
                 pull_request: None,

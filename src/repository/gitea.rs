@@ -197,13 +197,15 @@ impl Repository {
             }
             changes.clone_from(&plan.changes);
             let others = match queue.turn(snapshot.commit.is_some())? {
-                Turn::After(first) => {
-                    queue.wait(first, repository.deadline)?;
+                Turn::After { first, others } => {
+                    queue.wait(first, others, repository.deadline)?;
                     return Err(Tried::Again);
                 }
                 Turn::Ours(others) => others,
             };
-            outcome.diff = snapshot.diff(&plan)?;
+            if delivery.with_diff {
+                outcome.diff = snapshot.diff(&plan)?;
+            }
             let mut overlay = Overlay::new(&*snapshot);
             overlay.apply(&plan);
             let mut plans = vec![(&delivery.cause, plan)];

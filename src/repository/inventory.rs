@@ -31,6 +31,22 @@ pub trait Tree {
     /// A repository that cannot be read.
     fn read(&self, path: &RelativePath) -> Result<Option<Vec<u8>>>;
 
+    /// Whether a file has exactly this content.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    fn holds(&self, path: &RelativePath, content: &[u8]) -> Result<bool> {
+        Ok(self.read(path)?.as_deref() == Some(content))
+    }
+
+    /// Whether there is a file.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    fn has(&self, path: &RelativePath) -> Result<bool> {
+        Ok(self.read(path)?.is_some())
+    }
+
     /// Whether something stands in the way of a file: a folder of its name, or a file that has
     /// the name of one of its folders.
     ///
@@ -102,6 +118,20 @@ impl<T: Tree> Tree for Overlay<'_, T> {
         }
     }
 
+    fn holds(&self, path: &RelativePath, content: &[u8]) -> Result<bool> {
+        match self.changes.get(path) {
+            Some(changed) => Ok(changed.as_deref() == Some(content)),
+            None => self.base.holds(path, content),
+        }
+    }
+
+    fn has(&self, path: &RelativePath) -> Result<bool> {
+        match self.changes.get(path) {
+            Some(changed) => Ok(changed.is_some()),
+            None => self.base.has(path),
+        }
+    }
+
     fn is_blocked(&self, path: &RelativePath) -> Result<bool> {
         let written = |p: &RelativePath| p.is_above(path) || path.is_above(p);
         Ok(self.changes.iter().any(|(p, content)| content.is_some() && written(p)) || self.base.is_blocked(path)?)
@@ -163,9 +193,9 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
     let owned = old.map(|inventory| inventory.files).unwrap_or_default();
 
     for (path, content) in files.iter() {
-        let present = tree.read(path)?;
-        let same = present.as_deref() == Some(content);
-        let foreign = !owned.contains(path) && (present.is_some() || tree.is_blocked(path)?);
+        let present = tree.has(path)?;
+        let same = present && tree.holds(path, content)?;
+        let foreign = !owned.contains(path) && (present || tree.is_blocked(path)?);
         if foreign {
             match find_owner(tree, request, path)? {
                 Owner::Nobody if same => {}
@@ -173,11 +203,11 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
             }
         }
         if !same {
-            plan.write(path, content, present.is_some());
+            plan.write(path, content, present);
         }
     }
     for path in owned.iter().filter(|path| files.paths().all(|p| p != *path)) {
-        if tree.read(path)?.is_some() {
+        if tree.has(path)? {
             plan.changes.push(Change { path: path.clone(), kind: ChangeKind::Removed });
             plan.removals.insert(path.clone());
         }
@@ -221,7 +251,7 @@ impl Plan {
 
     /// Writes a file of ours, where it differs.
     fn keep(&mut self, tree: &impl Tree, path: RelativePath, content: Vec<u8>) -> Result<()> {
-        if tree.read(&path)?.as_ref() != Some(&content) {
+        if !tree.holds(&path, &content)? {
             self.writes.insert(path, content);
         }
         Ok(())
@@ -233,7 +263,7 @@ impl Plan {
         entities.extend(self.writes.keys().filter(|p| index::is_entity(p.as_str())).cloned());
         entities.retain(|p| !self.removals.contains(p));
         // A repository that never held an entity needs no index.
-        if entities.is_empty() && tree.read(&path)?.is_none() {
+        if entities.is_empty() && !tree.has(&path)? {
             return Ok(());
         }
         let content = index::build(entities.iter())?;

@@ -236,7 +236,9 @@ impl Proposal<'_> {
         };
         let mut outcome = outcome(Some(commit), pull.outcome(PullRequestState::Open));
         if written {
-            outcome.diff = self.base.diff(&self.plan)?;
+            if self.delivery.with_diff {
+                outcome.diff = self.base.diff(&self.plan)?;
+            }
             outcome.changes.clone_from(&self.plan.changes);
         }
         Ok(outcome)

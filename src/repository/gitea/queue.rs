@@ -51,8 +51,8 @@ pub struct Queue {
 pub enum Turn {
     /// Ours, with what others have to write.
     Ours(Vec<Ticket>),
-    /// Ours after that of the ticket of this number.
-    After(u64),
+    /// Ours after that of the first ticket, with so many others before us.
+    After { first: u64, others: usize },
 }
 
 /// A delivery that waits.
@@ -114,33 +114,35 @@ impl Queue {
                 return Ok(Turn::Ours(Vec::new()));
             }
             self.join()?;
-            return Ok(Turn::After(line[0].id));
+            return Ok(Turn::After { first: line[0].id, others: line.len() - 1 });
         };
         match line.iter().position(|release| release.id == own) {
             Some(0) => {}
-            Some(_) => {
+            Some(place) => {
                 if self.ticket.is_some_and(|(_, since)| since.elapsed() > RENEWAL) {
                     self.leave()?;
                     self.join()?;
                 }
-                return Ok(Turn::After(line[0].id));
+                return Ok(Turn::After { first: line[0].id, others: place - 1 });
             }
             // Somebody has served it, or taken it for a killed writer's: it is to be looked at again.
             None => {
                 self.ticket = None;
-                return Ok(Turn::After(own));
+                return Ok(Turn::After { first: own, others: 0 });
             }
         }
         Ok(Turn::Ours(line.iter().skip(1).filter_map(|release| self.read(release)).take(MAX_TOGETHER).collect()))
     }
 
-    /// Waits until another's ticket is gone or counts no more, or our own is to be renewed.
-    pub fn wait(&self, other: u64, deadline: Instant) -> Result<(), Failure> {
-        let path = other.to_string();
+    /// Waits until the first ticket is gone or counts no more, or our own is to be renewed. Only
+    /// who is next asks often: asking costs the server as much as a tenth of a commit.
+    pub fn wait(&self, first: u64, others: usize, deadline: Instant) -> Result<(), Failure> {
+        let path = first.to_string();
+        let pause = if others == 0 { 250 } else { 1000 };
         let renewal = self.ticket.map_or(deadline, |(_, since)| deadline.min(since + RENEWAL));
         while Instant::now() < renewal {
             match self.api.gitea.get::<Release>(&self.api.path(&["releases", &path]), &[])? {
-                Some(release) if !self.is_stale(&release) => std::thread::sleep(super::jitter(200)),
+                Some(release) if !self.is_stale(&release) => std::thread::sleep(super::jitter(pause)),
                 _ => break,
             }
         }

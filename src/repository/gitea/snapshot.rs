@@ -1,6 +1,8 @@
 //! The files of one commit, read as they are asked for, each once.
+//!
+//! Where one answer lists them all, that is asked first, and most questions need no other.
 
-use super::{Api, BASE64, Changes, Operation, operations};
+use super::{Api, BASE64, Changes, Operation, blob_id, operations};
 use crate::file_tree::RelativePath;
 use crate::gitea::Failure;
 use crate::repository::index;
@@ -21,10 +23,15 @@ pub struct Snapshot {
     api: Rc<Api>,
     /// None for a repository that is still empty.
     pub commit: Option<String>,
+    /// None where they are too many.
+    all: OnceCell<Option<All>>,
     folders: RefCell<BTreeMap<String, bool>>,
     files: RefCell<BTreeMap<RelativePath, Option<Rc<File>>>>,
     entities: OnceCell<BTreeSet<RelativePath>>,
 }
+
+/// The id of every entry, and whether it is a file, by path.
+type All = BTreeMap<String, (String, bool)>;
 
 struct File {
     sha: String,
@@ -41,14 +48,15 @@ struct Listing {
 #[derive(Deserialize)]
 struct Entry {
     path: String,
+    sha: String,
     r#type: String,
 }
 
 impl Snapshot {
     /// What the repository holds at `commit`.
     pub fn new(api: Rc<Api>, commit: Option<String>) -> Self {
-        let (folders, files, entities) = Default::default();
-        Self { api, commit, folders, files, entities }
+        let (all, folders, files, entities) = Default::default();
+        Self { api, commit, all, folders, files, entities }
     }
 
     /// What makes this the tree with `changes`.
@@ -58,7 +66,24 @@ impl Snapshot {
 
     /// The id of a file's content.
     pub fn sha(&self, path: &RelativePath) -> Result<Option<String>> {
-        Ok(self.file(path)?.map(|file| file.sha.clone()))
+        match self.all()? {
+            Some(all) => Ok(all.get(path.as_str()).filter(|(_, is_file)| *is_file).map(|(sha, _)| sha.clone())),
+            None => Ok(self.file(path)?.map(|file| file.sha.clone())),
+        }
+    }
+
+    fn all(&self) -> Result<Option<&All>, Failure> {
+        if self.all.get().is_none() {
+            let all = match self.list("", 1, true, PAGE)? {
+                Some(listing) if listing.truncated => None,
+                listing => Some(listing.map_or_else(Vec::new, |listing| listing.tree)),
+            };
+            let by_path = |entries: Vec<Entry>| {
+                entries.into_iter().map(|e| (e.path, (e.sha, e.r#type == "blob"))).collect::<All>()
+            };
+            let _ = self.all.set(all.map(by_path));
+        }
+        Ok(self.all.get().and_then(Option::as_ref))
     }
 
     /// What a plan changes, as a unified diff.
@@ -90,10 +115,12 @@ impl Snapshot {
         if let Some(file) = self.files.borrow().get(path) {
             return Ok(file.clone());
         }
-        let file = match path.folders().last() {
-            Some(folder) if !self.is_folder(folder)? => None,
-            _ => self.fetch(path, commit)?.map(Rc::new),
+        let is_there = match (self.all()?, path.folders().last()) {
+            (Some(all), _) => all.get(path.as_str()).is_some_and(|(_, is_file)| *is_file),
+            (None, Some(folder)) => self.is_folder(folder)?,
+            (None, None) => true,
         };
+        let file = if is_there { self.fetch(path, commit)?.map(Rc::new) } else { None };
         self.files.borrow_mut().insert(path.clone(), file.clone());
         Ok(file)
     }
@@ -122,6 +149,9 @@ impl Snapshot {
     }
 
     fn is_folder(&self, folder: &str) -> Result<bool> {
+        if let Some(all) = self.all()? {
+            return Ok(all.get(folder).is_some_and(|(_, is_file)| !is_file));
+        }
         if let Some(is_folder) = self.folders.borrow().get(folder) {
             return Ok(*is_folder);
         }
@@ -175,11 +205,19 @@ impl Tree for Snapshot {
         Ok(self.file(path)?.map(|file| file.content.clone()))
     }
 
+    fn has(&self, path: &RelativePath) -> Result<bool> {
+        Ok(self.sha(path)?.is_some())
+    }
+
+    fn holds(&self, path: &RelativePath, content: &[u8]) -> Result<bool> {
+        Ok(self.sha(path)? == Some(blob_id(content)?))
+    }
+
     fn is_blocked(&self, path: &RelativePath) -> Result<bool> {
         for folder in path.folders() {
             if !self.is_folder(folder)? {
                 // Nothing, or a file; below nothing there is nothing.
-                return Ok(self.file(&RelativePath::parse(folder)?)?.is_some());
+                return self.has(&RelativePath::parse(folder)?);
             }
         }
         self.is_folder(path.as_str())
@@ -194,9 +232,14 @@ impl Tree for Snapshot {
             return Ok(entities.clone());
         }
         let mut entities = BTreeSet::new();
-        for entry in self.list_all("", false)? {
-            if entry.r#type == "tree" && !entry.path.starts_with('.') {
-                entities.extend(self.files_below(&entry.path)?);
+        if let Some(all) = self.all()? {
+            let files = all.iter().filter(|(_, (_, is_file))| *is_file);
+            entities.extend(files.filter_map(|(path, _)| RelativePath::parse(path).ok()));
+        } else {
+            for entry in self.list_all("", false)? {
+                if entry.r#type == "tree" && !entry.path.starts_with('.') {
+                    entities.extend(self.files_below(&entry.path)?);
+                }
             }
         }
         entities.retain(|path| index::is_entity(path.as_str()));
