@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Proves what only the real tools can: that the API server takes each Promise's CRD, refuses what its rules forbid, and
-# takes every golden manifest; that Backstage's own validator takes every golden entity; that Terraform and the
-# provider's schema take every golden root module, and Gitea too: applied for real, planned empty after, destroyed; that
-# `commit` delivers to a repository behind https.
+# takes every golden manifest; that Backstage's own validator takes every golden entity, and that a Backstage shows what
+# is delivered, changed, deleted; that Terraform and the provider's schema take every golden root module, and Gitea too:
+# applied for real, planned empty after, destroyed; that `commit` delivers to a repository behind https.
 # Needs cargo, curl, node, npm, kubectl and terraform, and servers that may be written to; what it makes there it removes:
 #   KUBECONFIG             a Kubernetes API server
 #   GITEA_URL              a Gitea, with
@@ -10,6 +10,10 @@
 #   GITEA_CA_FILE            the certificate authority that signed it
 #   TF_CLI_CONFIG_FILE     Terraform's configuration, in which it finds the provider go-gitea/gitea
 #   GITEA_PROVIDER_SCHEMA  what `terraform providers schema -json` prints with that provider
+#   BACKSTAGE_URL          a Backstage that was started for this run, with the catalog and nothing else,
+#   BACKSTAGE_LOG            the file with all that it prints, and
+#   BACKSTAGE_ORGANIZATION   the organisation of that Gitea in which it discovers catalogs; it begins with
+#                            goldpath-backstage-, and is made and removed by the tests
 # A server that is not there is a failure, never a skip.
 set -euo pipefail
 shopt -s nullglob
@@ -76,6 +80,9 @@ need_file GITEA_TOKEN_FILE "the token of an administrator of GITEA_URL"
 need_file GITEA_CA_FILE "the certificate authority of GITEA_URL"
 need_file TF_CLI_CONFIG_FILE "Terraform finds the provider go-gitea/gitea with it"
 need_file GITEA_PROVIDER_SCHEMA "the schema of the provider go-gitea/gitea"
+need BACKSTAGE_URL "a Backstage"
+need_file BACKSTAGE_LOG "what BACKSTAGE_URL prints"
+need BACKSTAGE_ORGANIZATION "where BACKSTAGE_URL discovers catalogs"
 kubectl get --raw /readyz >/dev/null 2>&1 || fail "no Kubernetes API server answers with KUBECONFIG=$KUBECONFIG"
 
 GITEA_TOKEN=$(<"$GITEA_TOKEN_FILE")
@@ -96,12 +103,15 @@ say "Backstage"
 catalogs=(promises/*/cases/*/expected/catalog)
 [ ${#catalogs[@]} -gt 0 ] || fail "there is no golden catalog"
 node $tests/backstage/validate.mjs "${catalogs[@]}"
+run . env -u SSL_CERT_FILE cargo build --locked --bin goldpath
+node $tests/backstage/discover.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath"
 
 say "Kubernetes"
 remove_from_cluster # of a run that was killed
 kubectl create namespace "$namespace" >/dev/null
 kubectl label namespace "$namespace" "$label=true" >/dev/null
 for promise in promises/*/; do node $tests/kubernetes/requests.mjs "${promise%/}" "$namespace"; done
+TMPDIR=$work node $tests/kubernetes/platform.mjs "$namespace" promises/*/
 manifests=(promises/*/cases/*/expected/requests/*/*/*/output/*.yaml)
 [ ${#manifests[@]} -gt 0 ] || fail "there is no golden manifest"
 node $tests/kubernetes/manifests.mjs "${manifests[@]}"

@@ -4,6 +4,7 @@
 //! never in an exit code; running it again finishes what was begun.
 
 use crate::config::Config;
+use crate::file_tree::FileTree;
 use crate::kratix::{Action, Condition, Delivered, Folders, Status};
 use crate::promise::Role;
 use crate::render::{refuse, wait};
@@ -79,17 +80,27 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
         })
     };
     let mut outcomes = BTreeMap::new();
-    let result = match &config {
-        Ok(config) => within(config, delivery(config)?, task.dry_run, |role, outcome| {
+    let delivery = match &config {
+        Ok(config) => Some(delivery(config)?),
+        Err(_) => None,
+    };
+    let modules: BTreeMap<_, _> = delivery
+        .iter()
+        .flat_map(|d| &d.files)
+        .filter_map(|(role, files)| Some((*role, module_of(*role, files)?)))
+        .collect();
+    let result = match (&config, delivery) {
+        (Ok(config), Some(delivery)) => within(config, delivery, task.dry_run, |role, outcome| {
             if !task.dry_run {
                 // Remembered at once, for the run that comes after one that was killed.
-                journal(&mut status, role, &outcome);
+                journal(&mut status, role, &outcome, modules.get(&role).cloned());
                 folders.write_status(&status)?;
             }
             outcomes.insert(role, outcome);
             Ok(())
         })?,
-        Err(error) => Err(Undelivered::Passing(anyhow!("{error:#}"))),
+        (Err(error), _) => Err(Undelivered::Passing(anyhow!("{error:#}"))),
+        (Ok(_), None) => anyhow::bail!("there is nothing to deliver: our bug"),
     };
     if task.dry_run {
         return Ok(match result {
@@ -177,10 +188,21 @@ fn edited((role, outcome): (&Role, &Outcome)) -> Option<String> {
     ))
 }
 
+/// The folder of the root module among files: one request has one.
+fn module_of(role: Role, files: &FileTree) -> Option<String> {
+    let folder = files.paths().next().filter(|_| role == Role::Infrastructure)?.folders().last()?;
+    Some(folder.to_owned())
+}
+
 /// Remembers what a repository holds.
-fn journal(status: &mut Status, role: Role, outcome: &Outcome) {
-    let delivered =
-        Delivered { commit: outcome.commit.clone(), files: outcome.files, pull_request: outcome.pull_request.clone() };
+fn journal(status: &mut Status, role: Role, outcome: &Outcome, module: Option<String>) {
+    let before = status.goldpath.repositories.remove(role.as_str());
+    let delivered = Delivered {
+        commit: outcome.commit.clone(),
+        files: outcome.files,
+        module: module.or(before.and_then(|before| before.module)),
+        pull_request: outcome.pull_request.clone(),
+    };
     status.goldpath.repositories.insert(role.as_str().to_owned(), delivered);
 }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub trailers: Vec<(String, String)>,
     /// The repositories by role.
     pub repositories: BTreeMap<Role, Remote>,
+    /// The private organisation whose registry holds Terraform's states, one a root module.
+    pub state_owner: Option<Username>,
     /// When a step gives up.
     pub patience: Patience,
 }
@@ -62,6 +64,7 @@ impl Default for Config {
             author: Author::default(),
             trailers: Vec::new(),
             repositories: BTreeMap::new(),
+            state_owner: None,
             patience: Patience::default(),
         }
     }
@@ -435,7 +438,7 @@ mod tests {
     fn the_example_is_right_and_shows_the_built_in_values() {
         let (example, built_in) = (parse(include_str!("../config.example.yaml")).unwrap(), Config::default());
         assert_eq!(example.repositories.len(), 2);
-        let Config { gitea_url, defaults, author, trailers, repositories: _, patience } = example;
+        let Config { gitea_url, defaults, author, trailers, repositories: _, state_owner: _, patience } = example;
         assert_eq!(
             format!("{gitea_url} {defaults:?} {author:?} {trailers:?} {patience:?}"),
             format!(

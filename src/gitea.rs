@@ -21,6 +21,9 @@ use std::time::Duration;
 /// The longest answer that is read, in bytes: a page of a thousand entries takes a quarter of one.
 const MAX_ANSWER: u64 = 16 << 20;
 
+/// As many entries of a list as Gitea gives at once (`MAX_RESPONSE_ITEMS`).
+const PAGE: usize = 50;
+
 /// Why a call had no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -96,6 +99,33 @@ impl Gitea {
             (StatusCode::NOT_FOUND, _) => Ok(None),
             (status, body) => parse(path, &self.accepted(&Method::GET, path, status, body)?).map(Some),
         }
+    }
+
+    /// Asks for all of a list that comes in pages; nothing where there is no such list.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn get_all<T: DeserializeOwned>(&self, path: Path<'_>, query: &[(&str, &str)]) -> Result<Vec<T>, Failure> {
+        let mut all = Vec::new();
+        for page in 1.. {
+            let (page, size) = (page.to_string(), PAGE.to_string());
+            let query = [query, &[("limit", size.as_str()), ("page", page.as_str())]].concat();
+            let more: Vec<T> = self.get(path, &query)?.unwrap_or_default();
+            let last = more.len() < PAGE;
+            all.extend(more);
+            if last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks the registry of an organisation for a Terraform state.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn get_state<T: DeserializeOwned>(&self, owner: &str, name: &str) -> Result<Option<T>, Failure> {
+        self.get(&["..", "packages", owner, "terraform", "state", name], &[])
     }
 
     /// Writes something, and gives what Gitea says of it.
@@ -185,7 +215,12 @@ impl Gitea {
     ) -> Result<(StatusCode, Vec<u8>), Failure> {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+            segments.pop_if_empty().push("api");
+            match path {
+                // What is beside the API's first version, and not in it.
+                ["..", path @ ..] => segments.extend(path),
+                _ => segments.push("v1").extend(path),
+            };
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

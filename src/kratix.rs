@@ -134,6 +134,11 @@ impl Folders {
         self.metadata.join(CONTROL).exists()
     }
 
+    /// Whether an earlier step of this Pipeline has written a status.
+    pub fn has_status(&self) -> bool {
+        self.metadata.join(STATUS).exists()
+    }
+
     /// Reads what an earlier step of this Pipeline wrote as the status.
     ///
     /// # Errors
@@ -234,6 +239,65 @@ pub struct Progress {
     /// What each repository holds of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub repositories: BTreeMap<String, Delivered>,
+    /// How far it has come, when somebody looked last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What Terraform would do, or has done: as `+3 ~0 -0`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Report>,
+    /// Generated files that somebody has changed by hand, as `infrastructure: teams/a/main.tf`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Something went wrong that a person has to look at.
+    Failed,
+    /// A person has declined it.
+    Closed,
+    /// The branch has changed what the pull request changes too.
+    Conflicted,
+    /// A person has asked for changes of the pull request.
+    ChangesRequested,
+    /// Terraform finds out what it would do.
+    Planning,
+    /// A person is to look at the pull request.
+    AwaitingReview,
+    /// It is on the branch, and not yet applied.
+    Merged,
+    /// Terraform is at it.
+    Applying,
+    /// It is so.
+    Applied,
+}
+
+impl Phase {
+    /// As in the status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Closed => "closed",
+            Self::Conflicted => "conflicted",
+            Self::ChangesRequested => "changes-requested",
+            Self::Planning => "planning",
+            Self::AwaitingReview => "awaiting-review",
+            Self::Merged => "merged",
+            Self::Applying => "applying",
+            Self::Applied => "applied",
+        }
+    }
+}
+
+/// What a program has said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// In words.
+    pub summary: String,
+    /// Where there is more.
+    pub url: String,
 }
 
 /// A violation, as the status shows it.
@@ -263,6 +327,9 @@ pub struct Delivered {
     pub commit: Option<String>,
     /// How many files it is.
     pub files: usize,
+    /// The folder of its root module, once there is one, also while that is being removed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub module: Option<String>,
     /// The pull request that proposes it, or has brought it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pull_request: Option<PullRequest>,

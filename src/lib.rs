@@ -21,6 +21,7 @@ pub mod render;
 pub mod repository;
 pub mod request;
 pub mod template;
+pub mod track;
 pub mod violation;
 
 use config::Config;

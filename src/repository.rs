@@ -22,8 +22,7 @@ use std::fmt;
 use std::time::Instant;
 
 pub use git::create as create_repository;
-pub use gitea::branch_of;
-pub use inventory::Inventory;
+pub use gitea::{Pull, Sight, Status, look};
 
 /// For whom something is written.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,11 +9,12 @@ use super::{ConfigArgs, Files, Output, diagnostics, is_colored, print, requests}
 use crate::commit::{self, Committed, Task};
 use crate::config::{Config, Remote};
 use crate::document::{Node, to_json};
-use crate::kratix::{Action, Folders};
+use crate::kratix::{Action, Folders, Phase, Status};
 use crate::promise::Role;
 use crate::render::{self, Rendered, count};
 use crate::repository::{Outcome, create_repository, short};
 use crate::request::{Identity, Request};
+use crate::track::{self, Tracked};
 use crate::violation::{Violation, is_deceptive};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -69,6 +70,11 @@ struct Report {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// How far it has come in Gitea, and what to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<Phase>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     manifests: Vec<String>,
     output_folder: PathBuf,
     repositories: BTreeMap<Role, Outcome>,
@@ -138,11 +144,15 @@ fn run_one(
     };
     let folder = workspace.join("requests").join(identity.path());
     let folders = Folders::below(&folder);
-    folders.write_object(as_object(document)?.as_bytes())?;
+    // As Kratix does: what the last run said is a part of the object.
+    let status = if folders.has_status() { Some(folders.read_status()?) } else { None };
+    folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
     let mut report = Report {
         request: identity,
         outcome: "unchanged",
         reason: None,
+        phase: None,
+        message: None,
         manifests: Vec::new(),
         output_folder: folders.output.clone(),
         repositories: BTreeMap::new(),
@@ -166,7 +176,13 @@ fn run_one(
                 report.outcome = if task.action == Action::Delete { "deleted" } else { "committed" };
             }
             report.repositories = outcomes;
-            if task.action == Action::Delete {
+            let mut ended = true;
+            let followed = config.repositories.values().any(|remote| matches!(remote, Remote::Gitea(_)));
+            let tracked = followed.then(|| track::run(&folders, Ok(config.clone()), task.action, now)).transpose()?;
+            if let Some(Tracked::Seen(phase, message, end)) = tracked {
+                (report.phase, report.message, ended) = (Some(phase), Some(message), end);
+            }
+            if task.action == Action::Delete && ended {
                 std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
             }
         }
@@ -179,8 +195,12 @@ fn run_one(
 
 /// A document as Kratix would write it: JSON, which is YAML, so that no text changes its type on
 /// the way; what YAML does not take as it is (controls, line separators) is escaped.
-fn as_object(document: &Node) -> Result<String> {
-    let json = serde_json::to_string_pretty(&to_json(document))?;
+fn as_object(document: &Node, status: Option<&Status>) -> Result<String> {
+    let mut object = to_json(document);
+    if let (Some(status), Some(object)) = (status, object.as_object_mut()) {
+        object.insert("status".to_owned(), serde_json::to_value(status)?);
+    }
+    let json = serde_json::to_string_pretty(&object)?;
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c != '\n' && is_deceptive(c) {
@@ -217,6 +237,9 @@ fn show(report: &Report, with_diff: bool) -> String {
         };
         lines.push(format!("  {:<15} {what}", role.as_str()));
         lines.extend(outcome.changes.iter().map(|change| format!("    {change}")));
+    }
+    if let (Some(phase), Some(message)) = (report.phase, &report.message) {
+        lines.push(format!("  {:<15} {}", phase.as_str(), super::one_line(message)));
     }
     let mut text = lines.join("\n") + "\n";
     if with_diff {

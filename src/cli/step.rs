@@ -5,7 +5,7 @@
 use super::ConfigArgs;
 use crate::commit::{self, Task};
 use crate::kratix::{Action, Folders};
-use crate::render;
+use crate::{render, track};
 use anyhow::Result;
 use clap::Parser;
 use std::process::ExitCode;
@@ -36,6 +36,19 @@ struct Commit {
     dry_run: bool,
 }
 
+/// Say in the request's status what became of what `commit` delivered
+#[derive(Parser)]
+#[command(name = "track", version)]
+struct Track {
+    #[command(flatten)]
+    folders: Folders,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Whether the request is to be, or to be gone
+    #[arg(long, env = "KRATIX_WORKFLOW_ACTION", default_value = "configure")]
+    action: Action,
+}
+
 /// Runs the step of this name, or gives none where there is no such step.
 ///
 /// # Errors
@@ -44,6 +57,7 @@ pub(super) fn run(name: &str) -> Option<Result<ExitCode>> {
     let lines = match name {
         "render" => render(&Render::parse()),
         "commit" => commit(&Commit::parse()),
+        "track" => track(&Track::parse()),
         _ => return None,
     };
     Some(lines.map(|lines| {
@@ -61,4 +75,8 @@ fn render(Render { folders, config }: &Render) -> Result<Vec<String>> {
 fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<String>> {
     let task = Task { action: *action, dry_run: *dry_run, with_diff: false };
     Ok(commit::run(folders, config.load_as_step(), task, commit::now()?)?.lines(*dry_run))
+}
+
+fn track(Track { folders, config, action }: &Track) -> Result<Vec<String>> {
+    Ok(track::run(folders, config.load_as_step(), *action, commit::now()?)?.lines())
 }

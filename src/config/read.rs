@@ -58,6 +58,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             }
             Some(remotes)
         });
+        let state_owner = config.object("state", |state| state.required("owner", Username::parse));
         let usual = Patience::default();
         let seconds = |number: Option<u64>, usual| number.map_or(usual, Duration::from_secs);
         let patience = Patience {
@@ -72,6 +73,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             author: author.unwrap_or_default(),
             trailers: trailers.unwrap_or_default(),
             repositories: repositories.unwrap_or_default(),
+            state_owner,
             patience,
         })
     });

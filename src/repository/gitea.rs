@@ -7,6 +7,7 @@
 mod create;
 mod pull_request;
 mod queue;
+mod sight;
 mod snapshot;
 
 use super::inventory::{self, Changes, Overlay, Plan, Tree, Unplanned};
@@ -25,7 +26,7 @@ use snapshot::Snapshot;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-pub use pull_request::branch_of;
+pub use sight::{Pull, Sight, Status, look};
 
 /// One repository, while it is delivered to.
 pub struct Repository {

@@ -26,6 +26,9 @@ struct Metadata<'a> {
 
 #[derive(Serialize)]
 struct Spec {
+    /// So that one file that is gone, or not there yet, does not hold up all others: Backstage
+    /// reads the index and what it lists one after the other.
+    presence: &'static str,
     targets: Vec<String>,
 }
 
@@ -46,7 +49,7 @@ pub fn build<'a>(entities: impl Iterator<Item = &'a RelativePath>) -> anyhow::Re
             name: "goldpath",
             description: "Every entity of this repository; built again with every commit of Goldpath",
         },
-        spec: Spec { targets: entities.map(|path| format!("./{path}")).collect() },
+        spec: Spec { presence: "optional", targets: entities.map(|path| format!("./{path}")).collect() },
     };
     Ok(serde_yaml::to_string(&location)?.into_bytes())
 }

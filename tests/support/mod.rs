@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+#[path = "gitea.rs"]
+pub mod gitea;
 #[path = "hostile.rs"]
 pub mod hostile;
 #[path = "proxy.rs"]

@@ -400,26 +400,15 @@ impl Proposal<'_> {
 
     /// Looks through all open pull requests.
     fn find_open(&self) -> Result<Option<Pull>, Failure> {
-        for page in 1.. {
-            let page = page.to_string();
-            let query = [("state", "open"), ("sort", "recentupdate"), ("limit", "50"), ("page", page.as_str())];
-            let pulls: Vec<Pull> = self.api.gitea.get(&self.api.path(&["pulls"]), &query)?.unwrap_or_default();
-            let last = pulls.len() < 50;
-            if let Some(pull) = pulls.into_iter().find(|pull| pull.head.r#ref == self.branch) {
-                return Ok(Some(pull));
-            }
-            if last {
-                break;
-            }
-        }
-        Ok(None)
+        let query = [("state", "open"), ("sort", "recentupdate")];
+        let pulls: Vec<Pull> = self.api.gitea.get_all(&self.api.path(&["pulls"]), &query)?;
+        Ok(pulls.into_iter().find(|pull| pull.head.r#ref == self.branch))
     }
 
     /// Makes an open pull request say what it proposes now.
     fn keep_current(&self, pull: &Pull) -> Result<Pull, Failure> {
-        let path =
-            self.api.path(&["pulls", &pull.number.to_string()]).into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let number = pull.number.to_string();
+        let path = self.api.path(&["pulls", &number]);
         let same = |old: &str, new: &str| old.replace("\r\n", "\n").trim() == new.trim();
         let (title, body) = (self.title(), self.body());
         if !same(&pull.title, &title) || !same(&pull.body, &body) {
@@ -427,7 +416,6 @@ impl Proposal<'_> {
         }
         let missing = self.api.remote.labels.iter().any(|label| pull.labels.iter().all(|l| l.name != label.as_str()));
         if missing {
-            let number = pull.number.to_string();
             let path = self.api.path(&["issues", &number, "labels"]);
             self.api.gitea.put(Method::POST, &path, &json!({"labels": self.labels()?}))?;
         }
@@ -454,7 +442,7 @@ impl Proposal<'_> {
         let number = pull.number.to_string();
         let path = self.api.path(&["issues", &number, "comments"]);
         let marker = format!("<!-- goldpath: edited {} -->", head.unwrap_or_default());
-        let comments: Vec<Comment> = self.api.gitea.get(&path, &[])?.unwrap_or_default();
+        let comments: Vec<Comment> = self.api.gitea.get_all(&path, &[])?;
         if comments.iter().any(|comment| comment.body.contains(&marker)) {
             return Ok(());
         }
@@ -498,8 +486,8 @@ impl Proposal<'_> {
             return Ok(Vec::new());
         }
         let in_repository = self.api.path(&["labels"]);
-        let mut known = self.list_labels(&in_repository)?;
-        known.extend(self.list_labels(&["orgs", self.api.remote.owner.as_str(), "labels"])?);
+        let mut known: Vec<LabelInfo> = self.api.gitea.get_all(&in_repository, &[])?;
+        known.extend(self.api.gitea.get_all::<LabelInfo>(&["orgs", self.api.remote.owner.as_str(), "labels"], &[])?);
         let mut ids = Vec::new();
         for label in wanted {
             ids.push(match known.iter().find(|known| known.name == label.as_str()) {
@@ -511,20 +499,5 @@ impl Proposal<'_> {
             });
         }
         Ok(ids)
-    }
-
-    fn list_labels(&self, path: &[&str]) -> Result<Vec<LabelInfo>, Failure> {
-        let mut labels = Vec::new();
-        for page in 1.. {
-            let page = page.to_string();
-            let more: Vec<LabelInfo> =
-                self.api.gitea.get(path, &[("limit", "50"), ("page", page.as_str())])?.unwrap_or_default();
-            let last = more.len() < 50;
-            labels.extend(more);
-            if last {
-                break;
-            }
-        }
-        Ok(labels)
     }
 }

@@ -188,21 +188,9 @@ impl Queue {
         self.leave()
     }
 
-    fn list(&mut self) -> Result<Vec<Release>, Failure> {
-        let mut line = Vec::new();
-        for page in 1..=20 {
-            let page = page.to_string();
-            let query = [("draft", "true"), ("limit", "50"), ("page", page.as_str())];
-            let Some(releases) = self.api.gitea.get::<Vec<Release>>(&self.api.path(&["releases"]), &query)? else {
-                self.closed = true;
-                break;
-            };
-            let last = releases.len() < 50;
-            line.extend(releases.into_iter().filter(|release| release.tag_name.starts_with(PREFIX)));
-            if last {
-                break;
-            }
-        }
+    fn list(&self) -> Result<Vec<Release>, Failure> {
+        let mut line: Vec<Release> = self.api.gitea.get_all(&self.api.path(&["releases"]), &[("draft", "true")])?;
+        line.retain(|release| release.tag_name.starts_with(PREFIX));
         Ok(line)
     }
 

@@ -1,0 +1,275 @@
+//! What became of a delivery: what Gitea says of its pull request, its commits and its branch.
+
+use super::{Api, Branch, Info, RelativePath, Result, Snapshot, Tree};
+use crate::config::GiteaRemote;
+use crate::gitea::{Failure, Gitea};
+use crate::kratix::Delivered;
+use crate::repository::inventory;
+use crate::request::Identity;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What became of a delivery to one repository.
+#[derive(Debug, Default)]
+pub struct Sight {
+    /// The pull request that was opened for it.
+    pub pull_request: Option<Pull>,
+    /// What programs say of the commit that counts: the head of an open pull request, or the
+    /// commit that brought the files to the branch.
+    pub statuses: Vec<Status>,
+    /// Files that the branch should hold as they were delivered and does not.
+    pub drifted: Vec<RelativePath>,
+    /// Whether the branch has ever held the root module.
+    pub was_there: bool,
+    /// What Terraform's state holds, where there is one.
+    pub state: Option<State>,
+}
+
+/// A pull request.
+#[derive(Debug)]
+pub enum Pull {
+    /// There is none of this number.
+    Gone,
+    /// It was closed without being merged.
+    Closed,
+    /// It was merged, as this commit.
+    Merged(String),
+    /// It waits.
+    Open {
+        /// Files that the branch has changed meanwhile too, so that it cannot be merged.
+        conflicts: Vec<RelativePath>,
+        /// Who has asked for changes, and not taken it back.
+        changes_requested_by: Vec<String>,
+        /// Who has approved its head.
+        approved_by: Vec<String>,
+    },
+}
+
+/// What a program says of a commit.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// What it is about, as `goldpath/plan: teams/alpha`.
+    pub context: String,
+    /// `pending`, `success`, `failure`, `error` or `warning`.
+    pub status: String,
+    /// In words.
+    pub description: String,
+    /// Where there is more.
+    pub target_url: String,
+}
+
+/// What is known of a Terraform state.
+#[derive(Debug, Deserialize)]
+pub struct State {
+    /// Counts its changes.
+    pub serial: u64,
+    #[serde(default)]
+    outputs: BTreeMap<String, Output>,
+    #[serde(default)]
+    resources: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Output {
+    value: serde_json::Value,
+    #[serde(default)]
+    sensitive: bool,
+}
+
+impl State {
+    /// The outputs that anybody may see.
+    pub fn outputs(&self) -> serde_json::Map<String, serde_json::Value> {
+        let shown = self.outputs.iter().filter(|(_, output)| !output.sensitive);
+        shown.map(|(name, output)| (name.clone(), output.value.clone())).collect()
+    }
+
+    /// Whether nothing is left of what Terraform made.
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+}
+
+#[derive(Deserialize)]
+struct PullAnswer {
+    state: String,
+    merged: bool,
+    merge_commit_sha: Option<String>,
+    merge_base: String,
+    mergeable: bool,
+    head: Id,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    sha: String,
+}
+
+#[derive(Deserialize)]
+struct Review {
+    state: String,
+    commit_id: String,
+    dismissed: bool,
+    user: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    login: String,
+}
+
+/// Looks at what was delivered for a request; `state_of` is the organisation whose registry holds
+/// Terraform's state of it, if it has one.
+///
+/// # Errors
+/// A repository that is not there, has moved or is archived; a server that fails.
+pub fn look(
+    remote: &GiteaRemote,
+    call: Duration,
+    delivered: &Delivered,
+    request: &Identity,
+    state_owner: Option<&str>,
+) -> Result<Sight> {
+    let api = Rc::new(Api { gitea: Gitea::open(remote, call)?, remote: remote.clone() });
+    match api.gitea.get::<Info>(&api.path(&[]), &[])? {
+        None => anyhow::bail!("there is no such repository: was it removed, or may the token no longer read it?"),
+        Some(info) if info.archived => anyhow::bail!("it is archived: nothing can be merged until it is unarchived"),
+        Some(_) => {}
+    }
+    let mut sight = Sight::default();
+    let mut counts = delivered.commit.clone();
+    if let Some(pull) = &delivered.pull_request {
+        let (pull, commit) = api.look_at_pull(pull.number)?;
+        counts = commit.or(counts);
+        sight.pull_request = Some(pull);
+    }
+    if let Some((module, None)) = delivered.module.as_deref().zip(Some(&delivered.pull_request)) {
+        counts = api.last_commit_of(module)?;
+    }
+    sight.was_there = counts.is_some();
+    if let Some(commit) = &counts {
+        sight.statuses = api.statuses(commit)?;
+    }
+    let files = match &delivered.commit {
+        Some(commit) => files_of(&Snapshot::new(api.clone(), Some(commit.clone())), request)?,
+        None => BTreeSet::new(),
+    };
+    if matches!(sight.pull_request, None | Some(Pull::Merged(_))) {
+        sight.drifted = api.drifted(delivered.commit.as_deref(), &files)?;
+    }
+    if let Some((owner, module)) = state_owner.zip(delivered.module.as_deref()) {
+        sight.state = api.gitea.get_state(owner, &module.replace('/', "."))?;
+    }
+    Ok(sight)
+}
+
+/// The files of a request at a commit, by its inventory.
+fn files_of(snapshot: &Snapshot, request: &Identity) -> Result<BTreeSet<RelativePath>> {
+    let path = inventory::path_of(request)?;
+    Ok(match snapshot.read(&path)? {
+        Some(content) => inventory::parse(&path, &content)?.files,
+        None => BTreeSet::new(),
+    })
+}
+
+impl Api {
+    /// What became of a pull request, and which commit of it counts.
+    fn look_at_pull(self: &Rc<Self>, number: u64) -> Result<(Pull, Option<String>)> {
+        let number = number.to_string();
+        let Some(pull) = self.gitea.get::<PullAnswer>(&self.path(&["pulls", &number]), &[])? else {
+            return Ok((Pull::Gone, None));
+        };
+        if let Some(commit) = pull.merge_commit_sha.filter(|_| pull.merged) {
+            return Ok((Pull::Merged(commit.clone()), Some(commit)));
+        }
+        if pull.state != "open" {
+            return Ok((Pull::Closed, None));
+        }
+        // Gitea says `false` also while it is still finding out.
+        let conflicts = if pull.mergeable { Vec::new() } else { self.conflicts(&number, &pull.merge_base)? };
+        let reviews = self.gitea.get_all::<Review>(&self.path(&["pulls", &number, "reviews"]), &[])?;
+        let mut verdicts = BTreeMap::new();
+        for review in &reviews {
+            let counts = match review.state.as_str() {
+                "APPROVED" => review.commit_id == pull.head.sha,
+                "REQUEST_CHANGES" => true,
+                _ => continue,
+            };
+            if let Some(user) = &review.user {
+                // The last word of each.
+                verdicts.insert(user.login.clone(), (review.state.as_str(), counts && !review.dismissed));
+            }
+        }
+        let by = |verdict: &str| {
+            let said = verdicts.iter().filter(|(_, (state, counts))| *state == verdict && *counts);
+            said.map(|(user, _)| user.clone()).collect()
+        };
+        let open = Pull::Open { conflicts, changes_requested_by: by("REQUEST_CHANGES"), approved_by: by("APPROVED") };
+        Ok((open, Some(pull.head.sha)))
+    }
+
+    /// The files of a pull request that its base has changed since.
+    fn conflicts(self: &Rc<Self>, number: &str, merge_base: &str) -> Result<Vec<RelativePath>> {
+        #[derive(Deserialize)]
+        struct Changed {
+            filename: String,
+        }
+        let base = self.gitea.get::<Branch>(&self.path(&["branches", self.remote.branch.as_str()]), &[])?;
+        let base = Snapshot::new(self.clone(), base.map(|branch| branch.commit.id));
+        let begun = Snapshot::new(self.clone(), Some(merge_base.to_owned()));
+        let mut conflicts = Vec::new();
+        for file in self.gitea.get_all::<Changed>(&self.path(&["pulls", number, "files"]), &[])? {
+            let path = RelativePath::parse(&file.filename)?;
+            if base.sha(&path)? != begun.sha(&path)? {
+                conflicts.push(path);
+            }
+        }
+        Ok(conflicts)
+    }
+
+    /// The last commit of the branch that changed something in a folder.
+    fn last_commit_of(&self, folder: &str) -> Result<Option<String>, Failure> {
+        let commits: Option<Vec<Id>> = self.gitea.get(
+            &self.path(&["commits"]),
+            &[
+                ("sha", self.remote.branch.as_str()),
+                ("path", folder),
+                ("limit", "1"),
+                ("stat", "false"),
+                ("verification", "false"),
+                ("files", "false"),
+            ],
+        )?;
+        Ok(commits.and_then(|commits| Some(commits.into_iter().next()?.sha)))
+    }
+
+    /// What each program said last of a commit.
+    fn statuses(&self, commit: &str) -> Result<Vec<Status>, Failure> {
+        #[derive(Deserialize)]
+        struct Combined {
+            #[serde(default)]
+            statuses: Option<Vec<Status>>,
+        }
+        let answer: Option<Combined> =
+            self.gitea.get(&self.path(&["commits", commit, "status"]), &[("limit", "50")])?;
+        Ok(answer.and_then(|combined| combined.statuses).unwrap_or_default())
+    }
+
+    /// Which of the files are not on the branch as they were at `commit`.
+    fn drifted(self: &Rc<Self>, commit: Option<&str>, files: &BTreeSet<RelativePath>) -> Result<Vec<RelativePath>> {
+        let head = self.head(self.remote.branch.as_str())?;
+        if head.as_deref() == commit {
+            return Ok(Vec::new());
+        }
+        let then = Snapshot::new(self.clone(), commit.map(str::to_owned));
+        let now = Snapshot::new(self.clone(), head);
+        let mut drifted = Vec::new();
+        for path in files {
+            if then.sha(path)? != now.sha(path)? {
+                drifted.push(path.clone());
+            }
+        }
+        Ok(drifted)
+    }
+}

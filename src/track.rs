@@ -1,0 +1,310 @@
+//! The step `track`: what became of what was delivered, as Gitea and Terraform's runs tell it.
+//!
+//! It only reads, and says what is true: nothing that it finds is taken for an approval. What is
+//! not at its end is looked at again, later each time. On deletion it holds the request until
+//! what Terraform made is gone.
+
+use crate::config::{Config, Delivery, Remote};
+use crate::kratix::{Action, Condition, Delivered, Folders, Phase, Report, Status, delay};
+use crate::promise::Role;
+use crate::repository::{Pull, Sight, look};
+use crate::request::{Identity, Request};
+use anyhow::Result;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// What the statuses begin with that a workflow sets on a commit, followed by `: ` and the root
+/// module: for a plan on the head of a pull request, for an apply on the commit that brought the
+/// files to the branch.
+const PLAN: &str = "goldpath/plan";
+const APPLY: &str = "goldpath/apply";
+
+/// The pauses between two looks.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// What `track` has found.
+#[derive(Debug)]
+pub enum Tracked {
+    /// How far the request has come, in a word and a sentence, and whether that is its end.
+    Seen(Phase, String, bool),
+    /// An earlier step has asked for an end.
+    Stopped,
+}
+
+/// How far one delivery has come.
+struct Progress {
+    phase: Phase,
+    /// What is true, and what to do next.
+    message: String,
+    /// Whether nothing more will happen by itself, nor need happen.
+    ended: bool,
+    /// Whether a person has agreed to it; nothing where nobody is asked.
+    reviewed: Option<bool>,
+    plan: Option<Report>,
+}
+
+impl Progress {
+    fn new(phase: Phase, message: impl Into<String>) -> Self {
+        let ended = matches!(phase, Phase::Applied | Phase::Closed);
+        Self { phase, message: message.into(), ended, reviewed: None, plan: None }
+    }
+}
+
+/// Runs the step.
+///
+/// # Errors
+/// A broken contract: no request, a folder that cannot be read or written.
+pub fn run(folders: &Folders, config: Result<Config>, action: Action, now: Timestamp) -> Result<Tracked> {
+    if folders.is_stopped() {
+        return Ok(Tracked::Stopped);
+    }
+    let object = folders.read_object()?;
+    let request = match Request::read(&object) {
+        Ok(request) => request,
+        Err(faults) => anyhow::bail!("the request has no identity: {} {}", faults[0].path, faults[0].message),
+    };
+    let before = Status::of_object(request.status);
+    let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
+    let mut found = Vec::new();
+    status.goldpath.drift.clear();
+    status.goldpath.plan = None;
+    match config {
+        Err(error) => found.push(failed(&error)),
+        Ok(config) => {
+            for role in Role::ALL {
+                let Some(delivered) = status.goldpath.repositories.get(role.as_str()).cloned() else {
+                    continue;
+                };
+                let (progress, sight) = look_at(&config, role, &delivered, &request.identity, action);
+                if let Some(Sight { drifted, state, .. }) = sight {
+                    let drifted = drifted.iter().filter(|_| action == Action::Configure);
+                    status.goldpath.drift.extend(drifted.map(|path| format!("{}: {path}", role.as_str())));
+                    let outputs = state.map(|state| state.outputs()).filter(|outputs| !outputs.is_empty());
+                    status.extra.extend(outputs.map(|outputs| ("outputs".to_owned(), outputs.into())));
+                }
+                found.push(progress);
+            }
+        }
+    }
+    let generation = request.generation;
+    let condition = |name: &str, holds: bool, reason: &str, message: &str| Condition {
+        r#type: name.to_owned(),
+        status: if holds { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: now,
+        observed_generation: generation,
+    };
+    if let Some(reviewed) = found.iter().find(|progress| progress.reviewed.is_some()) {
+        let holds = reviewed.reviewed == Some(true);
+        let reason = if holds { "Reviewed".to_owned() } else { reason_of(reviewed.phase) };
+        status.set_condition(condition("Reviewed", holds, &reason, &reviewed.message));
+    }
+    // The one that is least far decides, of equals the one with the most to say.
+    let ended = found.iter().all(|progress| progress.ended);
+    let (phase, mut message) = match found.iter_mut().min_by_key(|progress| (progress.phase, progress.plan.is_none())) {
+        Some(progress) => {
+            status.goldpath.plan = progress.plan.take();
+            (progress.phase, progress.message.clone())
+        }
+        None => (Phase::Applied, "there is nothing to follow".to_owned()),
+    };
+    if let Some(first) = status.goldpath.drift.first() {
+        message = format!("{message}; `{first}` was changed by hand: the next reconciliation puts it back");
+    }
+    status.set_condition(condition("Applied", phase == Phase::Applied, &reason_of(phase), &message));
+    status.goldpath.attempts = match before.goldpath.phase == Some(phase) {
+        true => before.goldpath.attempts + 1,
+        false => 0,
+    };
+    status.goldpath.phase = Some(phase);
+    status.message.clone_from(&message);
+    folders.write_status(&status)?;
+    if !ended {
+        let after = delay(status.goldpath.attempts, FIRST_PAUSE, LONGEST_PAUSE);
+        folders.write_retry(after, &message)?;
+    }
+    Ok(Tracked::Seen(phase, message, ended))
+}
+
+/// A phase as the reason of a condition.
+fn reason_of(phase: Phase) -> String {
+    let words = phase.as_str().split('-');
+    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+fn failed(error: &anyhow::Error) -> Progress {
+    Progress { ended: false, ..Progress::new(Phase::Failed, format!("{error:#}")) }
+}
+
+/// Looks at one delivery.
+fn look_at(
+    config: &Config,
+    role: Role,
+    delivered: &Delivered,
+    request: &Identity,
+    action: Action,
+) -> (Progress, Option<Sight>) {
+    let remote = match config.repositories.get(&role) {
+        Some(Remote::Gitea(remote)) => remote,
+        // Nothing runs behind any other repository.
+        _ => return (Progress::new(Phase::Applied, format!("delivered to {}", role.as_str())), None),
+    };
+    let state_owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
+    match look(remote, config.patience.call, delivered, request, state_owner) {
+        Err(error) => (failed(&error.context(format!("cannot follow what happens in {remote}"))), None),
+        Ok(sight) => {
+            let case = Case { role, delivered, action, reviews: remote.delivery == Delivery::PullRequest };
+            (case.judge(&sight), Some(sight))
+        }
+    }
+}
+
+/// One delivery that is looked at.
+struct Case<'a> {
+    role: Role,
+    delivered: &'a Delivered,
+    action: Action,
+    /// Whether a person is asked.
+    reviews: bool,
+}
+
+impl Case<'_> {
+    fn judge(&self, sight: &Sight) -> Progress {
+        let place = match &self.delivered.pull_request {
+            Some(pull) => format!("pull request #{} in {}", pull.number, self.role.as_str()),
+            None => self.role.as_str().to_owned(),
+        };
+        let url = self.delivered.pull_request.as_ref().map_or("", |pull| pull.url.as_str());
+        let progress = match &sight.pull_request {
+            Some(Pull::Gone) => {
+                let message = format!("{place} is gone: the next reconciliation proposes it again");
+                Progress { ended: false, ..Progress::new(Phase::Failed, message) }
+            }
+            Some(Pull::Closed) => Progress {
+                // A deletion that was declined holds the request.
+                ended: self.action == Action::Configure,
+                ..Progress::new(
+                    Phase::Closed,
+                    format!("{place} was closed without being merged: change the request, or open it again ({url})"),
+                )
+            },
+            Some(Pull::Open { conflicts, changes_requested_by, approved_by }) => {
+                self.judge_open(sight, &place, url, conflicts, changes_requested_by, approved_by)
+            }
+            Some(Pull::Merged(_)) => self.judge_merged(sight, &place),
+            None => self.judge_merged(sight, &place),
+        };
+        let reviewed = matches!(sight.pull_request, Some(Pull::Merged(_)));
+        Progress { reviewed: (self.reviews && self.delivered.pull_request.is_some()).then_some(reviewed), ..progress }
+    }
+
+    /// What the run of one kind says of this root module.
+    fn run<'s>(&self, sight: &'s Sight, kind: &str) -> Option<Run<'s>> {
+        let context = format!("{kind}: {}", self.delivered.module.as_deref()?);
+        let status = sight.statuses.iter().find(|status| status.context == context)?;
+        let state = match status.status.as_str() {
+            "success" => RunState::Done,
+            "pending" => RunState::Running,
+            _ => RunState::Failed,
+        };
+        Some(Run { state, summary: &status.description, url: &status.target_url })
+    }
+
+    fn judge_open(
+        &self,
+        sight: &Sight,
+        place: &str,
+        url: &str,
+        conflicts: &[crate::file_tree::RelativePath],
+        changes_requested_by: &[String],
+        approved_by: &[String],
+    ) -> Progress {
+        let plan = self.run(sight, PLAN);
+        let summary = |plan: &Option<Run<'_>>| plan.as_ref().map_or(String::new(), |p| format!(" ({})", p.summary));
+        let progress = if let Some(path) = conflicts.first() {
+            let message = format!(
+                "{place} cannot be merged, because `{path}` has changed meanwhile: the next reconciliation brings it up to date ({url})"
+            );
+            Progress::new(Phase::Conflicted, message)
+        } else if let Some(plan) = plan.as_ref().filter(|plan| plan.state == RunState::Failed) {
+            let message = format!("the plan of {place} failed: {} ({})", plan.summary, plan.url);
+            Progress::new(Phase::Failed, message)
+        } else if !changes_requested_by.is_empty() {
+            let who = changes_requested_by.join(", ");
+            Progress::new(Phase::ChangesRequested, format!("{who} asks for changes of {place}: see {url}"))
+        } else if plan.as_ref().is_some_and(|plan| plan.state == RunState::Running) {
+            Progress::new(Phase::Planning, format!("{place} is being planned ({url})"))
+        } else if approved_by.is_empty() {
+            Progress::new(Phase::AwaitingReview, format!("{place} awaits review{}: {url}", summary(&plan)))
+        } else {
+            let who = approved_by.join(", ");
+            let message = format!("{place} is approved by {who}{}: merge it ({url})", summary(&plan));
+            Progress::new(Phase::AwaitingReview, message)
+        };
+        Progress { plan: plan.map(Run::report), ..progress }
+    }
+
+    fn judge_merged(&self, sight: &Sight, place: &str) -> Progress {
+        let applies = self.role == Role::Infrastructure;
+        if !applies {
+            return Progress::new(Phase::Applied, format!("{place} is up to date"));
+        }
+        let gone = self.action == Action::Delete;
+        if gone && !sight.was_there && sight.state.as_ref().is_none_or(|state| state.is_empty()) {
+            return Progress::new(Phase::Applied, format!("nothing of it was ever in {place}"));
+        }
+        if gone && sight.state.as_ref().is_some_and(|state| state.is_empty()) {
+            return Progress::new(Phase::Applied, "what Terraform made is destroyed");
+        }
+        let apply = self.run(sight, APPLY);
+        let progress = match &apply {
+            Some(Run { state: RunState::Failed, summary, url, .. }) => {
+                Progress::new(Phase::Failed, format!("the apply of {place} failed: {summary} ({url})"))
+            }
+            Some(Run { state: RunState::Running, url, .. }) => {
+                Progress::new(Phase::Applying, format!("{place} is being applied ({url})"))
+            }
+            Some(Run { summary, .. }) => Progress::new(Phase::Applied, format!("{place} is applied ({summary})")),
+            None => {
+                let state = match &sight.state {
+                    Some(state) => format!("; the state is at serial {}, which no run has confirmed", state.serial),
+                    None => String::new(),
+                };
+                Progress::new(Phase::Merged, format!("{place} is merged, and no run has applied it yet{state}"))
+            }
+        };
+        Progress { plan: apply.map(Run::report), ..progress }
+    }
+}
+
+/// What a run says.
+struct Run<'a> {
+    state: RunState,
+    summary: &'a str,
+    url: &'a str,
+}
+
+#[derive(PartialEq, Eq)]
+enum RunState {
+    Failed,
+    Running,
+    Done,
+}
+
+impl Run<'_> {
+    fn report(self) -> Report {
+        Report { summary: self.summary.to_owned(), url: self.url.to_owned() }
+    }
+}
+
+impl Tracked {
+    /// What to tell in the step's log.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Stopped => vec!["an earlier step has asked for an end: nothing to do".to_owned()],
+            Self::Seen(phase, message, _) => vec![format!("{}: {message}", phase.as_str())],
+        }
+    }
+}

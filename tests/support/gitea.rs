@@ -1,0 +1,168 @@
+//! The real Gitea that the environment names, for the tests that `scripts/run-contract-tests.sh`
+//! runs: they fail where it is not there.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// An environment variable that the tests need.
+pub fn variable(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: scripts/run-contract-tests.sh says what is needed"))
+}
+
+/// The administrator's token.
+pub fn admin_token() -> String {
+    std::fs::read_to_string(variable("GITEA_TOKEN_FILE")).expect("a token").trim().to_owned()
+}
+
+static HTTP: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let authority = std::fs::read(variable("GITEA_CA_FILE")).expect("a certificate");
+    let authority = reqwest::Certificate::from_pem_bundle(&authority).expect("PEM");
+    reqwest::blocking::Client::builder().tls_certs_merge(authority).build().expect("a client")
+});
+
+/// Asks Gitea as the owner of a token; gives the status and the answer.
+pub fn ask(token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let method: Method = method.parse().expect("a method");
+    let url = format!("{}/api/v1{path}", variable("GITEA_URL"));
+    let mut request = HTTP.request(method.clone(), url).header("Authorization", format!("token {token}"));
+    if method != Method::GET {
+        request = request.json(body);
+    }
+    let answer = request.send().expect("an answer");
+    (answer.status().as_u16(), answer.json().unwrap_or(Value::Null))
+}
+
+/// Asks Gitea as its administrator for what must succeed.
+pub fn api(method: &str, path: &str, body: &Value) -> Value {
+    let (status, answer) = ask(&admin_token(), method, path, body);
+    assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+    answer
+}
+
+/// An organisation of a test's own, with everything in it, which goes with it.
+pub struct Organization(pub String);
+
+impl Organization {
+    /// One that is not there yet: `create: true` makes it.
+    pub fn planned(name: &str) -> Self {
+        Self(format!("goldpath-test-{name}-{}", std::process::id()))
+    }
+
+    /// One that is there, without a repository.
+    pub fn new(name: &str) -> Self {
+        let organization = Self::planned(name);
+        api("POST", "/orgs", &json!({"username": organization.0, "visibility": "private"}));
+        organization
+    }
+
+    /// One with the two repositories, still empty.
+    pub fn with_repositories(name: &str) -> Self {
+        let organization = Self::new(name);
+        for role in ["catalog", "infrastructure"] {
+            let repository = json!({"name": role, "private": true, "default_branch": "main"});
+            api("POST", &format!("/orgs/{}/repos", organization.0), &repository);
+        }
+        organization
+    }
+
+    /// The API's path of something in a repository.
+    pub fn path(&self, repository: &str, rest: &str) -> String {
+        format!("/repos/{}/{repository}{rest}", self.0)
+    }
+
+    /// What a repository holds on a branch: the paths of its files, sorted.
+    pub fn files(&self, repository: &str, branch: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        for page in 1.. {
+            let rest = format!("/git/trees/{}?recursive=true&per_page=1000&page={page}", branch.replace('/', "%2F"));
+            let tree = api("GET", &self.path(repository, &rest), &Value::Null);
+            let entries = tree["tree"].as_array().expect("a tree").iter().filter(|entry| entry["type"] == "blob");
+            files.extend(entries.map(|entry| entry["path"].as_str().expect("a path").to_owned()));
+            if tree["truncated"] != true {
+                break;
+            }
+        }
+        files
+    }
+
+    /// The content of a file on a branch.
+    pub fn content(&self, repository: &str, branch: &str, path: &str) -> String {
+        let rest = format!("/contents/{path}?ref={}", branch.replace('/', "%2F"));
+        let file = api("GET", &self.path(repository, &rest), &Value::Null);
+        use base64::Engine;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(file["content"].as_str().expect("a file"));
+        String::from_utf8(bytes.expect("base64")).expect("UTF-8")
+    }
+
+    /// The names of a repository's branches, sorted.
+    pub fn branches(&self, repository: &str) -> Vec<String> {
+        let branches = api("GET", &self.path(repository, "/branches?limit=50"), &Value::Null);
+        let names = branches.as_array().expect("branches").iter();
+        let mut names: Vec<_> = names.map(|b| b["name"].as_str().expect("a name").to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Every pull request of a repository, by number.
+    pub fn pulls(&self, repository: &str) -> Vec<Value> {
+        let mut pulls = Vec::new();
+        for page in 1.. {
+            let rest = format!("/pulls?state=all&limit=50&page={page}");
+            let more = api("GET", &self.path(repository, &rest), &Value::Null);
+            let more = more.as_array().expect("pull requests").clone();
+            let last = more.len() < 50;
+            pulls.extend(more);
+            if last {
+                break;
+            }
+        }
+        pulls.sort_by_key(|pull| pull["number"].as_u64());
+        pulls
+    }
+
+    /// Merges a pull request, once Gitea has found out that it can.
+    pub fn merge(&self, repository: &str, number: u64) {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let path = self.path(repository, &format!("/pulls/{number}/merge"));
+            let (status, answer) = ask(&admin_token(), "POST", &path, &json!({"Do": "merge"}));
+            match status {
+                200 => return,
+                405 if Instant::now() < end => std::thread::sleep(Duration::from_millis(100)),
+                _ => panic!("pull request {number} cannot be merged: {status} {answer}"),
+            }
+        }
+    }
+}
+
+impl Drop for Organization {
+    fn drop(&mut self) {
+        let token = admin_token();
+        let (_, repositories) = ask(&token, "GET", &format!("/orgs/{}/repos", self.0), &Value::Null);
+        for repository in repositories.as_array().into_iter().flatten() {
+            let name = repository["name"].as_str().unwrap_or_default();
+            ask(&token, "DELETE", &self.path(name, ""), &Value::Null);
+        }
+        ask(&token, "DELETE", &format!("/orgs/{}", self.0), &Value::Null);
+    }
+}
+
+/// The command `goldpath`, in a folder that holds `platform.yaml`.
+pub fn goldpath(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = super::binary("goldpath");
+    command.current_dir(folder).args(["run", "--config", "platform.yaml", "--output", "json"]).args(arguments);
+    command
+}
+
+/// A request for a Team.
+pub fn team(id: &str) -> String {
+    format!(
+        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {id}}}\nspec: {{id: {id}, name: Team}}\n"
+    )
+}
