@@ -47,7 +47,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    fn passing(what: impl Into<String>) -> Self {
+    /// Something that may pass, which no server has given a time for.
+    pub fn passing(what: impl Into<String>) -> Self {
         Self::Passing { what: what.into(), after: None }
     }
 }

@@ -8,6 +8,8 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use goldpath::cluster::ServiceAccount;
+use goldpath::config::{Config, Remote};
+use goldpath::promise::Role;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,13 @@ fn a_step_gets_what_the_platform_holds() {
     let account = account(&folder("GOLDPATH_TEST_BOUND"));
     let held = folder("GOLDPATH_TEST_HELD");
     assert_eq!(account.config_map().unwrap(), files(&held.join("configmaps")));
-    assert_eq!(account.secret().unwrap(), files(&held.join("secrets")));
+    let secret = files(&held.join("secrets"));
+    assert_eq!(account.secret().unwrap(), secret);
+
+    let config = Config::load(None, Some(account)).unwrap();
+    let Remote::Gitea(catalog) = &config.repositories[&Role::Catalog] else { panic!("{config:?}") };
+    assert_eq!(catalog.token.read().unwrap(), secret["token"]);
+    assert!(!format!("{config:?}").contains(std::str::from_utf8(&secret["token"]).unwrap()), "{config:?}");
 }
 
 /// Runs before the Secret is there.

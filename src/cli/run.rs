@@ -173,7 +173,12 @@ fn run_one(
     match commit::run(&folders, Ok(config.clone()), task, now)? {
         Committed::Done(outcomes) => {
             if outcomes.values().any(|outcome| !outcome.changes.is_empty()) {
-                report.outcome = if task.action == Action::Delete { "deleted" } else { "committed" };
+                let proposed = outcomes.values().any(|outcome| outcome.pull_request.is_some());
+                report.outcome = match task.action {
+                    _ if proposed => "proposed",
+                    Action::Delete => "deleted",
+                    Action::Configure => "committed",
+                };
             }
             report.repositories = outcomes;
             let mut ended = true;

@@ -255,7 +255,8 @@ impl Repository {
                 }
                 Some(info) if info.empty && self.create => Some(create::first_commit(&self.api, delivery)?),
                 Some(info) if info.empty => None,
-                Some(_) => return Err(anyhow!("it has no branch `{branch}`").into()),
+                // Or not yet: Gitea lists a branch some time after its first commit.
+                Some(_) => return Err(Failure::passing(format!("it has no branch `{branch}`")).into()),
                 None if self.create => {
                     create::repository(&self.api)?;
                     Some(create::first_commit(&self.api, delivery)?)

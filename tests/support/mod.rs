@@ -11,6 +11,8 @@ use std::process::{Command, Output};
 pub mod gitea;
 #[path = "hostile.rs"]
 pub mod hostile;
+#[path = "load.rs"]
+pub mod load;
 #[path = "proxy.rs"]
 pub mod proxy;
 
