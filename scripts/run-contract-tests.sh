@@ -127,6 +127,7 @@ for module in "${modules[@]}"; do
   test_root_module "$copy"
 done
 
-say "Repositories behind https"
-run . env -u SSL_CERT_FILE cargo test --locked --test remote -- --ignored
+say "Delivery"
+run . env -u SSL_CERT_FILE cargo test --locked --test remote --test gitea --test faults -- --ignored
+run . env -u SSL_CERT_FILE cargo test --locked --test load -- --ignored --test-threads 1
 say "passed: ${#catalogs[@]} catalogs, ${#manifests[@]} files of manifests, ${#modules[@]} root modules in $SECONDS s"

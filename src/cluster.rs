@@ -105,7 +105,8 @@ impl ServiceAccount {
     fn get(&self, object: &Object) -> Result<Vec<u8>> {
         let token = fs::read_to_string(self.file("token")).with_context(|| self.cannot_read("token"))?;
         let authority = fs::read(self.file("ca.crt")).with_context(|| self.cannot_read("ca.crt"))?;
-        let client = http::client(Some(&authority), TIMEOUT).with_context(|| self.cannot_read("ca.crt"))?;
+        let client = http::client(Some(authority.as_slice()).filter(|pem| !pem.is_empty()), TIMEOUT)
+            .with_context(|| self.cannot_read("ca.crt"))?;
         let start = Instant::now();
         let mut pauses = PAUSES.iter();
         loop {
@@ -374,7 +375,7 @@ mod tests {
         let file = folder.path().join("ca.crt").display().to_string();
         let error = format!("{:#}", account.secret().unwrap_err());
         assert!(
-            error.starts_with(&format!("cannot read the service account's `{file}`: it is not a certificate")),
+            error.starts_with(&format!("cannot read the service account's `{file}`: it holds no certificate")),
             "{error}"
         );
         fs::remove_file(&file).unwrap();

@@ -233,7 +233,11 @@ fn record(
         .values()
         .filter_map(|outcome| outcome.pull_request.as_ref())
         .any(|pull| pull.state == PullRequestState::Closed);
-    let advice = if declined { "; nothing is proposed again until the request changes" } else { "" };
+    let advice = match action {
+        _ if !declined => "",
+        Action::Configure => "; nothing is proposed again until the request changes",
+        Action::Delete => "; the deletion goes on when it is open again",
+    };
     let message = format!("{verb} {}{advice}", places(outcomes));
     status.goldpath.observed_generation = generation;
     status.goldpath.attempts = 0;

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest answer that is read, in bytes: a page of a thousand entries takes a quarter of one.
 const MAX_ANSWER: u64 = 16 << 20;
@@ -61,6 +61,9 @@ pub struct Gitea {
     token_file: NamedFile,
     /// The server's time, when it answered last.
     time: Mutex<Option<Timestamp>>,
+    /// How long a call may take, and when all of them have to be over.
+    call: Duration,
+    end: Option<Instant>,
 }
 
 /// A path of the API, segment by segment: no text in it can become another path.
@@ -80,15 +83,25 @@ impl Gitea {
             Some(file) => Some((file, file.read()?)),
             None => None,
         };
-        let http = http::client(authority.as_ref().map(|(_, pem)| pem.as_slice()), call)
-            .with_context(|| format!("cannot use the certificate authority in {}", remote.server))?;
+        let pem = authority.as_ref().map(|(_, pem)| pem.as_slice());
+        let http = http::client(pem, call).with_context(|| match &authority {
+            Some((file, _)) => format!("cannot use {file}, which is `gitea.caFile`"),
+            None => format!("cannot speak to {}", remote.server),
+        })?;
         Ok(Self {
             http,
             server: Url::parse(&remote.server).context("not a URL")?,
             token: Mutex::new(read_token(&remote.token)?),
             token_file: remote.token.clone(),
             time: Mutex::new(None),
+            call,
+            end: None,
         })
+    }
+
+    /// Has every call end before `end`, so that it can still be said who did not answer.
+    pub fn until(self, end: Instant) -> Self {
+        Self { end: Some(end), ..self }
     }
 
     /// Asks for something that need not be there.
@@ -98,7 +111,7 @@ impl Gitea {
     pub fn get<T: DeserializeOwned>(&self, path: Path<'_>, query: &[(&str, &str)]) -> Result<Option<T>, Failure> {
         match self.call(&Method::GET, path, query, None::<&()>)? {
             (StatusCode::NOT_FOUND, _) => Ok(None),
-            (status, body) => parse(path, &self.accepted(&Method::GET, path, status, body)?).map(Some),
+            (status, body) => self.parse(path, &self.accepted(&Method::GET, path, status, body)?).map(Some),
         }
     }
 
@@ -140,7 +153,7 @@ impl Gitea {
         body: &impl Serialize,
     ) -> Result<T, Failure> {
         let (status, answer) = self.call(&method, path, &[], Some(body))?;
-        parse(path, &self.accepted(&method, path, status, answer)?)
+        self.parse(path, &self.accepted(&method, path, status, answer)?)
     }
 
     /// Writes something that Gitea answers with nothing.
@@ -226,7 +239,9 @@ impl Gitea {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        let left = self.end.map_or(self.call, |end| end.saturating_duration_since(Instant::now()));
         let mut request = self.http.request(method.clone(), url).header(AUTHORIZATION, token);
+        request = request.timeout(left.min(self.call));
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -264,17 +279,26 @@ impl Gitea {
         let lost = ["cannot lock ref", "PushOutOfDate", "stale info", "branch commit does not match", "fetch first"];
         Err(match status {
             _ if lost.iter().any(|sign| words.contains(sign)) => Failure::LostRace,
+            // The registry's only words, whether the scope is missing or the user's own right.
+            StatusCode::UNAUTHORIZED if words == "reqPackageAccess" => Failure::Refused(format!(
+                "the token in {} lacks the scope `read:package`, or its user may not read what `state.owner` has",
+                self.token_file
+            )),
             StatusCode::UNAUTHORIZED => Failure::Refused(format!("Gitea refuses the token in {}", self.token_file)),
             StatusCode::FORBIDDEN => Failure::Refused(match missing_scope(&words) {
                 Some(scope) => format!("the token in {} lacks the scope {scope}", self.token_file),
                 None => format!("the token in {} may not do this: {place}: {words}", self.token_file),
             }),
-            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => Failure::Conflict(format!("{place}: {words}")),
-            StatusCode::METHOD_NOT_ALLOWED if words.contains("try again") => Failure::passing(words),
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
+                Failure::Conflict(format!("Gitea at {} refuses it with {status}: {place}: {words}", self.server))
+            }
+            StatusCode::METHOD_NOT_ALLOWED if words.contains("try again") => {
+                Failure::passing(format!("Gitea at {} is not ready for it: {place}: {words}", self.server))
+            }
             _ if status.is_server_error() => {
                 Failure::passing(format!("Gitea at {} fails with {status}: {place}: {words}", self.server))
             }
-            _ => Failure::Refused(format!("Gitea refuses it with {status}: {place}: {words}")),
+            _ => Failure::Refused(format!("Gitea at {} refuses it with {status}: {place}: {words}", self.server)),
         })
     }
 
@@ -288,12 +312,25 @@ impl Gitea {
         // Some handlers write a second document behind the first.
         let first = serde_json::Deserializer::from_slice(body).into_iter::<Message>().next();
         let text = first.and_then(Result::ok).map_or(text.into_owned(), |m| m.message);
+        // Hidden first: the end of what is told may be in the middle of the token.
+        let text = self.without_token(&text);
         let line: String = text.chars().map(|c| if is_deceptive(c) { ' ' } else { c }).take(300).collect();
-        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// What a server says, which may repeat what it was sent.
+    fn without_token(&self, text: &str) -> String {
         match self.token().to_str().ok().and_then(|token| token.strip_prefix("token ")) {
-            Some(token) => line.replace(token, "***"),
-            None => line,
+            Some(token) => text.replace(token, "***"),
+            None => text.to_owned(),
         }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, path: Path<'_>, body: &[u8]) -> Result<T, Failure> {
+        serde_json::from_slice(body).map_err(|error| {
+            let what = self.without_token(&error.to_string());
+            Failure::passing(format!("Gitea's answer for {} is not what it should be: {what}", path.join("/")))
+        })
     }
 
     fn unanswered(&self, error: &reqwest::Error) -> Failure {
@@ -324,7 +361,7 @@ impl Gitea {
         Failure::Refused(match target {
             Some(url) if url.origin() == self.server.origin() => format!(
                 "Gitea says that it has moved, to {}: name its new place in the configuration",
-                url.path().trim_start_matches("/api/v1")
+                self.without_token(url.path().trim_start_matches("/api/v1"))
             ),
             Some(url) => format!(
                 "Gitea at {} answers with a redirect to {}, which is not followed: is `gitea.url` right?",
@@ -334,12 +371,6 @@ impl Gitea {
             None => format!("Gitea at {} answers with a redirect", self.server),
         })
     }
-}
-
-fn parse<T: DeserializeOwned>(path: Path<'_>, body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| {
-        Failure::passing(format!("Gitea's answer for {} is not what it should be: {error}", path.join("/")))
-    })
 }
 
 fn read_token(file: &NamedFile) -> Result<HeaderValue> {
@@ -369,4 +400,53 @@ fn missing_scope(words: &str) -> Option<String> {
 fn after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use crate::config::{Config, Remote};
+    use crate::promise::Role;
+
+    /// A Gitea that is not there, to which the token `s3cret-t0ken` would be sent.
+    fn gitea() -> Gitea {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "s3cret-t0ken\n").unwrap();
+        let config = folder.path().join("config.yaml");
+        let text = "gitea: {url: 'http://127.0.0.1:1', tokenFile: token}\nrepositories: {catalog: {owner: o, name: c}}";
+        std::fs::write(&config, text).unwrap();
+        let config = Config::load(Some(&config), None).unwrap();
+        let Remote::Gitea(remote) = &config.repositories[&Role::Catalog] else { panic!("not in Gitea") };
+        Gitea::open(remote, Duration::from_secs(1)).unwrap()
+    }
+
+    #[test]
+    fn a_scope_is_named_as_gitea_names_it() {
+        let words = |scopes| {
+            format!("token does not have at least one of required scope(s), required=[{scopes}], token scope=read:user")
+        };
+        assert_eq!(missing_scope(&words("write:repository")).unwrap(), "`write:repository`");
+        assert_eq!(missing_scope(&words("read:issue read:repository")).unwrap(), "`read:issue` or `read:repository`");
+        assert_eq!(missing_scope("user should have a permission to write to a repo"), None);
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_short_line_without_the_token() {
+        let gitea = gitea();
+        assert_eq!(gitea.words(b"{\"message\":\"a\\n b\\u202e\"}{\"x\":1}"), "a b");
+        assert_eq!(gitea.words(b"<html> Bad\r\nGateway"), "<html> Bad Gateway");
+        assert_eq!(gitea.words(b"sent: token s3cret-t0ken"), "sent: token ***");
+        let cut = gitea.words(format!("{}s3cret-t0ken", "x".repeat(295)).as_bytes());
+        assert_eq!(cut, format!("{}***", "x".repeat(295)));
+        let Err(Failure::Passing { what, .. }) = gitea.parse::<u64>(&["x"], b"\"s3cret-t0ken\"") else { panic!() };
+        assert!(what.contains("***") && !what.contains("s3cret"), "{what}");
+    }
+
+    #[test]
+    fn a_call_that_is_too_late_ends_at_once() {
+        let gitea = gitea().until(Instant::now());
+        let Err(failure) = gitea.get::<Nothing>(&["version"], &[]) else { panic!("an answer") };
+        assert_eq!(failure.to_string(), "Gitea at http://127.0.0.1:1/ does not answer in time");
+    }
 }

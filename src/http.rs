@@ -22,7 +22,8 @@ pub fn client(authority: Option<&[u8]>, timeout: Duration) -> Result<Client> {
         .redirect(redirect::Policy::none())
         .user_agent(concat!("goldpath/", env!("CARGO_PKG_VERSION")));
     if let Some(pem) = authority {
-        let certificates = Certificate::from_pem_bundle(pem).context("it is not a certificate in PEM form")?;
+        let certificates = Certificate::from_pem_bundle(pem).ok().filter(|certificates| !certificates.is_empty());
+        let certificates = certificates.context("it holds no certificate in PEM form")?;
         builder = builder.tls_certs_merge(certificates);
     }
     builder.build().context("cannot make an HTTP client")

@@ -40,6 +40,9 @@ pub enum Action {
     Delete,
 }
 
+/// The conditions that are ours.
+const CONDITIONS: [&str; 4] = ["Rendered", "Delivered", "Reviewed", "Applied"];
+
 const STATUS: &str = "status.yaml";
 const CONTROL: &str = "workflow-control.yaml";
 /// Our own folder for what passes from `render` to `commit`, one folder a repository.
@@ -343,7 +346,12 @@ impl Status {
     /// What the status of an object says, as far as it is ours and well-formed: anybody with
     /// rights on it may have written something else.
     pub fn of_object(status: Option<&Node>) -> Self {
-        status.and_then(|node| serde_json::from_value(to_json(node)).ok()).unwrap_or_default()
+        let read = |node: &Node| serde_json::from_value::<Self>(to_json(node)).ok();
+        let mut status = status.and_then(read).unwrap_or_default();
+        // Kratix's own, which it refuses when they come back, or takes for new when they are old.
+        status.extra.remove("kratix");
+        status.conditions.retain(|condition| CONDITIONS.contains(&condition.r#type.as_str()));
+        status
     }
 
     /// Sets a condition; its time changes only with its status.

@@ -125,7 +125,7 @@ pub(crate) fn refuse(
     let mut status = Status::of_object(object.get("status"));
     status.extra.clear();
     status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));
-    let attempts = match status.goldpath.observed_generation == generation {
+    let attempts = match status.goldpath.observed_generation == generation && status.goldpath.phase.is_none() {
         true => status.goldpath.attempts,
         false => 0,
     };
@@ -138,6 +138,7 @@ pub(crate) fn refuse(
     status.goldpath = Progress {
         observed_generation: generation,
         attempts: attempts + 1,
+        phase: None,
         violations: violations.iter().take(MAX_FAULTS).map(as_fault).collect(),
         ..status.goldpath
     };
@@ -168,7 +169,10 @@ pub(crate) fn wait(
     why: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let attempts = Status::of_object(object.get("status")).goldpath.attempts;
+    // With a phase they are the looks of `track`.
+    let before = Status::of_object(object.get("status")).goldpath;
+    let attempts = if before.phase.is_none() { before.attempts } else { 0 };
+    status.goldpath.phase = None;
     status.goldpath.attempts = attempts + 1;
     status.message = match reason {
         "Waiting" => format!("the platform fails, and tries again by itself: {why}"),

@@ -56,6 +56,7 @@ pub struct Delivery {
 
 /// What a delivery does or did in one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// The commit that holds the files: on the branch, or on that of a pull request; none in a
     /// repository that is still empty, or in a dry run.

@@ -7,7 +7,7 @@
 use crate::config::{Config, Delivery, Remote};
 use crate::kratix::{Action, Condition, Delivered, Folders, Phase, Report, Status, delay};
 use crate::promise::Role;
-use crate::repository::{Pull, Sight, look};
+use crate::repository::{Pull, PullRequestState, Sight, look};
 use crate::request::{Identity, Request};
 use anyhow::Result;
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ const APPLY: &str = "goldpath/apply";
 /// The pauses between two looks.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The same, where only a person can make it go on.
+const CLOSED_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What `track` has found.
 #[derive(Debug)]
@@ -39,14 +41,14 @@ struct Progress {
     message: String,
     /// Whether nothing more will happen by itself, nor need happen.
     ended: bool,
-    /// Whether a person has agreed to it; nothing where nobody is asked.
-    reviewed: Option<bool>,
+    /// Whether a person has agreed to it, and what there is to say of that; nothing where nobody is asked.
+    reviewed: Option<(bool, String)>,
     plan: Option<Report>,
 }
 
 impl Progress {
     fn new(phase: Phase, message: impl Into<String>) -> Self {
-        let ended = matches!(phase, Phase::Applied | Phase::Closed);
+        let ended = phase == Phase::Applied;
         Self { phase, message: message.into(), ended, reviewed: None, plan: None }
     }
 }
@@ -77,7 +79,16 @@ pub fn run(folders: &Folders, config: Result<Config>, action: Action, now: Times
                     continue;
                 };
                 let (progress, sight) = look_at(&config, role, &delivered, &request.identity, action);
-                if let Some(Sight { drifted, state, .. }) = sight {
+                if let Some(Sight { pull_request, drifted, state, .. }) = sight {
+                    let journal = status.goldpath.repositories.get_mut(role.as_str());
+                    if let Some(pull) = journal.and_then(|delivered| delivered.pull_request.as_mut()) {
+                        pull.state = match (pull_request, pull.state) {
+                            (Some(Pull::Merged(_)), _) => PullRequestState::Merged,
+                            (Some(Pull::Closed), _) => PullRequestState::Closed,
+                            (Some(Pull::Open { .. }), PullRequestState::Closed) => PullRequestState::Open,
+                            (_, state) => state,
+                        };
+                    }
                     let drifted = drifted.iter().filter(|_| action == Action::Configure);
                     status.goldpath.drift.extend(drifted.map(|path| format!("{}: {path}", role.as_str())));
                     let outputs = state.map(|state| state.outputs()).filter(|outputs| !outputs.is_empty());
@@ -96,25 +107,28 @@ pub fn run(folders: &Folders, config: Result<Config>, action: Action, now: Times
         last_transition_time: now,
         observed_generation: generation,
     };
-    if let Some(reviewed) = found.iter().find(|progress| progress.reviewed.is_some()) {
-        let holds = reviewed.reviewed == Some(true);
-        let reason = if holds { "Reviewed".to_owned() } else { reason_of(reviewed.phase) };
-        status.set_condition(condition("Reviewed", holds, &reason, &reviewed.message));
+    if let Some((phase, (holds, message))) = found.iter().find_map(|p| Some((p.phase, p.reviewed.as_ref()?))) {
+        let reason = if *holds { "Reviewed".to_owned() } else { reason_of(phase) };
+        status.set_condition(condition("Reviewed", *holds, &reason, message));
     }
-    // The one that is least far decides, of equals the one with the most to say.
+    // The one that is least far decides, of equals the last: that of the root module, which has the most to say.
     let ended = found.iter().all(|progress| progress.ended);
-    let (phase, mut message) = match found.iter_mut().min_by_key(|progress| (progress.phase, progress.plan.is_none())) {
+    let (phase, mut message) = match found.iter_mut().rev().min_by_key(|progress| progress.phase) {
         Some(progress) => {
             status.goldpath.plan = progress.plan.take();
             (progress.phase, progress.message.clone())
         }
         None => (Phase::Applied, "there is nothing to follow".to_owned()),
     };
-    if let Some(first) = status.goldpath.drift.first() {
-        message = format!("{message}; `{first}` was changed by hand: the next reconciliation puts it back");
+    if let [first, others @ ..] = status.goldpath.drift.as_slice() {
+        let others = match others.len() {
+            0 => String::new(),
+            n => format!(" (and {n} more in status.goldpath.drift)"),
+        };
+        message = format!("{message}; `{first}`{others} was changed by hand: the next reconciliation puts it back");
     }
     status.set_condition(condition("Applied", phase == Phase::Applied, &reason_of(phase), &message));
-    status.goldpath.attempts = match before.goldpath.phase == Some(phase) {
+    status.goldpath.attempts = match before.goldpath.phase == Some(phase) && !ended {
         true => before.goldpath.attempts + 1,
         false => 0,
     };
@@ -122,7 +136,10 @@ pub fn run(folders: &Folders, config: Result<Config>, action: Action, now: Times
     status.message.clone_from(&message);
     folders.write_status(&status)?;
     if !ended {
-        let after = delay(status.goldpath.attempts, FIRST_PAUSE, LONGEST_PAUSE);
+        let after = match phase {
+            Phase::Closed => CLOSED_PAUSE,
+            _ => delay(status.goldpath.attempts, FIRST_PAUSE, LONGEST_PAUSE),
+        };
         folders.write_retry(after, &message)?;
     }
     Ok(Tracked::Seen(phase, message, ended))
@@ -135,7 +152,7 @@ fn reason_of(phase: Phase) -> String {
 }
 
 fn failed(error: &anyhow::Error) -> Progress {
-    Progress { ended: false, ..Progress::new(Phase::Failed, format!("{error:#}")) }
+    Progress::new(Phase::Failed, format!("{error:#}"))
 }
 
 /// Looks at one delivery.
@@ -152,7 +169,7 @@ fn look_at(
         _ => return (Progress::new(Phase::Applied, format!("delivered to {}", role.as_str())), None),
     };
     let state_owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
-    match look(remote, config.patience.call, delivered, request, state_owner) {
+    match look(remote, &config.patience, delivered, request, state_owner) {
         Err(error) => (failed(&error.context(format!("cannot follow what happens in {remote}"))), None),
         Ok(sight) => {
             let case = Case { role, delivered, action, reviews: remote.delivery == Delivery::PullRequest };
@@ -172,32 +189,40 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn judge(&self, sight: &Sight) -> Progress {
-        let place = match &self.delivered.pull_request {
-            Some(pull) => format!("pull request #{} in {}", pull.number, self.role.as_str()),
-            None => self.role.as_str().to_owned(),
+        let role = self.role.as_str();
+        let place = match (&self.delivered.pull_request, &self.delivered.module) {
+            (Some(pull), _) => format!("pull request #{} in {role}", pull.number),
+            (None, Some(module)) => format!("`{module}` in {role}"),
+            (None, None) => role.to_owned(),
         };
         let url = self.delivered.pull_request.as_ref().map_or("", |pull| pull.url.as_str());
         let progress = match &sight.pull_request {
             Some(Pull::Gone) => {
-                let message = format!("{place} is gone: the next reconciliation proposes it again");
-                Progress { ended: false, ..Progress::new(Phase::Failed, message) }
+                Progress::new(Phase::Failed, format!("{place} is gone: the next reconciliation proposes it again"))
             }
-            Some(Pull::Closed) => Progress {
-                // A deletion that was declined holds the request.
-                ended: self.action == Action::Configure,
-                ..Progress::new(
-                    Phase::Closed,
-                    format!("{place} was closed without being merged: change the request, or open it again ({url})"),
-                )
-            },
+            Some(Pull::Closed) if self.action == Action::Configure => Progress::new(
+                Phase::Closed,
+                format!(
+                    "{place} was closed without being merged, and nothing is proposed again until the request changes: \
+                     change it, or open the pull request again ({url})"
+                ),
+            ),
+            Some(Pull::Closed) => Progress::new(
+                Phase::Closed,
+                format!("{place} was closed without being merged, which holds the deletion: open it again ({url})"),
+            ),
             Some(Pull::Open { conflicts, changes_requested_by, approved_by }) => {
                 self.judge_open(sight, &place, url, conflicts, changes_requested_by, approved_by)
             }
             Some(Pull::Merged(_)) => self.judge_merged(sight, &place),
             None => self.judge_merged(sight, &place),
         };
-        let reviewed = matches!(sight.pull_request, Some(Pull::Merged(_)));
-        Progress { reviewed: (self.reviews && self.delivered.pull_request.is_some()).then_some(reviewed), ..progress }
+        let reviewed = match sight.pull_request {
+            _ if !self.reviews || self.delivered.pull_request.is_none() => None,
+            Some(Pull::Merged(_)) => Some((true, format!("{place} is merged ({url})"))),
+            _ => Some((false, progress.message.clone())),
+        };
+        Progress { reviewed, ..progress }
     }
 
     /// What the run of one kind says of this root module.
@@ -247,16 +272,16 @@ impl Case<'_> {
     }
 
     fn judge_merged(&self, sight: &Sight, place: &str) -> Progress {
-        let applies = self.role == Role::Infrastructure;
-        if !applies {
-            return Progress::new(Phase::Applied, format!("{place} is up to date"));
-        }
         let gone = self.action == Action::Delete;
+        if self.role != Role::Infrastructure {
+            let message = if gone { "nothing of it is left in" } else { "all of it is in" };
+            return Progress::new(Phase::Applied, format!("{message} {}", self.role.as_str()));
+        }
         if gone && !sight.was_there && sight.state.as_ref().is_none_or(|state| state.is_empty()) {
-            return Progress::new(Phase::Applied, format!("nothing of it was ever in {place}"));
+            return Progress::new(Phase::Applied, format!("{place} was never merged: there is nothing to destroy"));
         }
         if gone && sight.state.as_ref().is_some_and(|state| state.is_empty()) {
-            return Progress::new(Phase::Applied, "what Terraform made is destroyed");
+            return Progress::new(Phase::Applied, "everything that Terraform made is destroyed");
         }
         let apply = self.run(sight, APPLY);
         let progress = match &apply {

@@ -144,7 +144,9 @@ impl Repository {
     /// # Errors
     /// A token or certificate that cannot be read.
     pub fn open(remote: &GiteaRemote, patience: &Patience, deadline: Instant, dry_run: bool) -> Result<Self> {
-        let gitea = Gitea::open(remote, patience.call)?;
+        // Later than the last try begins, earlier than the process ends.
+        let end = deadline + patience.deadline.mul_f32(0.15);
+        let gitea = Gitea::open(remote, patience.call)?.until(end);
         let api = Rc::new(Api { gitea, remote: remote.clone() });
         Ok(Self { api, patience: *patience, deadline, create: remote.create && !dry_run, snapshot: None })
     }
@@ -193,7 +195,7 @@ impl Repository {
             if plan.is_empty() {
                 // Or somebody has written it for us.
                 outcome.changes = std::mem::take(&mut changes);
-                queue.leave()?;
+                queue.give_up()?;
                 return Ok(outcome);
             }
             changes.clone_from(&plan.changes);

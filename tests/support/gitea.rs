@@ -14,6 +14,9 @@ pub fn variable(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set: scripts/run-contract-tests.sh says what is needed"))
 }
 
+/// Of the users that tests make.
+const PASSWORD: &str = "a long enough password of a test";
+
 /// The administrator's token.
 pub fn admin_token() -> String {
     std::fs::read_to_string(variable("GITEA_TOKEN_FILE")).expect("a token").trim().to_owned()
@@ -28,9 +31,14 @@ static HTTP: LazyLock<reqwest::blocking::Client> = LazyLock::new(|| {
 
 /// Asks Gitea as the owner of a token; gives the status and the answer.
 pub fn ask(token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    ask_with(&format!("token {token}"), method, path, body)
+}
+
+/// Asks Gitea with any header `Authorization`.
+pub fn ask_with(authorization: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let method: Method = method.parse().expect("a method");
     let url = format!("{}/api/v1{path}", variable("GITEA_URL"));
-    let mut request = HTTP.request(method.clone(), url).header("Authorization", format!("token {token}"));
+    let mut request = HTTP.request(method.clone(), url).header("Authorization", authorization);
     if method != Method::GET {
         request = request.json(body);
     }
@@ -165,4 +173,54 @@ pub fn team(id: &str) -> String {
     format!(
         "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {id}}}\nspec: {{id: {id}, name: Team}}\n"
     )
+}
+
+/// A user of a test's own, who goes with it.
+pub struct User(pub String);
+
+impl User {
+    pub fn new(name: &str) -> Self {
+        let user = Self(format!("goldpath-user-{name}-{}", std::process::id()));
+        let mail = format!("{}@example.com", user.0);
+        let details = json!({"username": user.0, "email": mail, "password": PASSWORD, "must_change_password": false});
+        api("POST", "/admin/users", &details);
+        user
+    }
+
+    /// A token of this user's, which is known by the name, with the scopes.
+    pub fn token(&self, name: &str, scopes: &[&str]) -> String {
+        let answer = self.ask("POST", "", &json!({"name": name, "scopes": scopes}));
+        answer["sha1"].as_str().expect("a token").to_owned()
+    }
+
+    pub fn revoke(&self, name: &str) {
+        self.ask("DELETE", &format!("/{name}"), &Value::Null);
+    }
+
+    fn ask(&self, method: &str, rest: &str, body: &Value) -> Value {
+        use base64::Engine;
+        let authorization = base64::engine::general_purpose::STANDARD.encode(format!("{}:{PASSWORD}", self.0));
+        let path = format!("/users/{}/tokens{rest}", self.0);
+        let (status, answer) = ask_with(&format!("Basic {authorization}"), method, &path, body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// Makes this user one of an organisation's owners.
+    pub fn own(&self, organization: &Organization) {
+        let teams = api("GET", &format!("/orgs/{}/teams", organization.0), &Value::Null);
+        api("PUT", &format!("/teams/{}/members/{}", teams[0]["id"], self.0), &json!({}));
+    }
+
+    /// Lets this user `read` or `write` a repository.
+    pub fn join(&self, organization: &Organization, repository: &str, permission: &str) {
+        let path = organization.path(repository, &format!("/collaborators/{}", self.0));
+        api("PUT", &path, &json!({"permission": permission}));
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        ask(&admin_token(), "DELETE", &format!("/admin/users/{}?purge=true", self.0), &Value::Null);
+    }
 }

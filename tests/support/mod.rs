@@ -15,6 +15,8 @@ pub mod hostile;
 pub mod load;
 #[path = "proxy.rs"]
 pub mod proxy;
+#[path = "site.rs"]
+pub mod site;
 
 /// The time of every commit and status in the tests.
 pub const TIME: &str = "1700000000";

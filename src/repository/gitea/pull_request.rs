@@ -21,6 +21,8 @@ use std::rc::Rc;
 
 /// What the body of a pull request holds that we have closed ourselves.
 const CLOSED: &str = "<!-- goldpath: closed -->";
+/// What a comment begins its last line with that says which push is left alone.
+const EDITED: &str = "<!-- goldpath: edited ";
 
 /// The longest name of a branch that Gitea takes.
 const MAX_BRANCH: usize = 100;
@@ -36,18 +38,34 @@ struct Pull {
     merged: bool,
     #[serde(default, deserialize_with = "nullable")]
     labels: Vec<LabelInfo>,
-    head: Head,
+    head: End,
+    base: End,
+    /// Who opened it: we.
+    user: User,
 }
 
 #[derive(Clone, Deserialize)]
-struct Head {
-    r#ref: String,
+struct User {
+    login: String,
+}
+
+/// One of the two branches of a pull request.
+#[derive(Clone, Deserialize)]
+struct End {
+    /// The branch's name, also when it is gone: `ref` is another then.
+    label: String,
+    repo_id: i64,
 }
 
 #[derive(Clone, Deserialize)]
 struct LabelInfo {
     id: u64,
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Comment {
+    body: String,
 }
 
 /// A commit of a branch that its base has not.
@@ -76,7 +94,7 @@ struct Touched {
     filename: String,
 }
 
-fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+pub fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
@@ -142,6 +160,7 @@ impl Repository {
         let plan = self.plan(&*base, role, &delivery.cause, files)?;
         let proposal = Proposal {
             api: &self.api,
+            role,
             delivery,
             branch: branch_of(request, delivery.action),
             spare: name_of_branch("goldpath/next", request),
@@ -150,7 +169,7 @@ impl Repository {
             plan,
         };
         proposal.withdraw_opposite()?;
-        let mut outcome = proposal.bring_about(delivery.pull_requests.get(&role).copied())?;
+        let mut outcome = proposal.bring_about()?;
         outcome.files = files.len();
         Ok(outcome)
     }
@@ -170,6 +189,7 @@ fn digest(files: &FileTree) -> String {
 /// One delivery that is to be a pull request.
 struct Proposal<'r> {
     api: &'r Rc<Api>,
+    role: Role,
     delivery: &'r Delivery,
     branch: String,
     /// Where a new commit is built before the branch moves to it.
@@ -181,9 +201,9 @@ struct Proposal<'r> {
 }
 
 impl Proposal<'_> {
-    fn bring_about(&self, known: Option<u64>) -> Result<Outcome, Tried> {
+    fn bring_about(&self) -> Result<Outcome, Tried> {
         let head = self.api.head(&self.branch)?;
-        let pull = self.find(known)?;
+        let pull = self.find()?;
         let outcome = |commit: Option<String>, pull_request| Outcome {
             commit,
             changes: Vec::new(),
@@ -206,15 +226,22 @@ impl Proposal<'_> {
             if head.is_some() && !matches!(state, Some(State::Edited)) {
                 self.api.gitea.delete(&self.api.path(&["branches", &self.branch]))?;
             }
-            let merged = pull.filter(|pull| pull.merged);
-            return Ok(outcome(
-                self.base.commit.clone(),
-                merged.and_then(|pull| pull.outcome(PullRequestState::Merged)),
-            ));
+            let merged = match pull {
+                Some(pull) if !pull.merged => self.find_merged()?,
+                pull => pull,
+            };
+            let merged = merged.and_then(|pull| pull.outcome(PullRequestState::Merged));
+            return Ok(outcome(self.base.commit.clone(), merged));
         }
 
-        if let Some(pull) = pull.as_ref().filter(|pull| self.is_declined(pull)) {
-            return Ok(outcome(head, pull.outcome(PullRequestState::Closed)));
+        let closed = pull.as_ref().filter(|pull| self.is_closed_as_it_is(pull));
+        if let Some(pull) = closed
+            && self.was_closed_by_a_person(pull)?
+        {
+            // Who has edited the branch closes it and deletes the branch to have ours again.
+            if head.is_some() || !self.comments(pull)?.iter().any(|comment| comment.body.contains(EDITED)) {
+                return Ok(outcome(head, pull.outcome(PullRequestState::Closed)));
+            }
         }
         let (commit, written) = match (head, state) {
             (Some(head), Some(State::Edited)) => {
@@ -261,7 +288,7 @@ impl Proposal<'_> {
         let Some(head) = self.api.head(&opposite.branch)? else {
             return Ok(());
         };
-        if let Some(pull) = opposite.find(None)?.filter(Pull::is_open) {
+        if let Some(pull) = opposite.find()?.filter(Pull::is_open) {
             opposite.close(&pull, why)?;
         }
         if !matches!(opposite.state_of(&head)?, State::Edited) {
@@ -270,9 +297,24 @@ impl Proposal<'_> {
         Ok(())
     }
 
-    /// Whether a person has closed the pull request as it would be now.
-    fn is_declined(&self, pull: &Pull) -> bool {
+    /// Whether the pull request was closed, by somebody else than us, as it would be now.
+    fn is_closed_as_it_is(&self, pull: &Pull) -> bool {
         !pull.is_open() && !pull.merged && pull.body.contains(&self.marker) && !pull.body.contains(CLOSED)
+    }
+
+    /// Gitea closes what proposes a branch that was removed, in the name of who removed it, and
+    /// so late that it can be a new branch of that name.
+    fn was_closed_by_a_person(&self, pull: &Pull) -> Result<bool, Failure> {
+        #[derive(Deserialize)]
+        struct Event {
+            r#type: String,
+            user: Option<User>,
+        }
+        let number = pull.number.to_string();
+        let events: Vec<Option<Event>> =
+            self.api.gitea.get_all(&self.api.path(&["issues", &number, "timeline"]), &[])?;
+        let last = events.into_iter().flatten().rfind(|event| event.r#type == "close");
+        Ok(last.and_then(|event| event.user).is_none_or(|user| user.login != pull.user.login))
     }
 
     fn operations_and_message(&self) -> Result<(Changes, String)> {
@@ -358,23 +400,40 @@ impl Proposal<'_> {
             && commit.commit.message.lines().any(|line| line == trailer)
     }
 
-    /// The pull request of the branch: the open one, or else the last that is known.
-    fn find(&self, known: Option<u64>) -> Result<Option<Pull>, Failure> {
-        let mut last = None;
-        if let Some(number) = known {
-            last = self.api.gitea.get::<Pull>(&self.api.path(&["pulls", &number.to_string()]), &[])?;
-            last = last.filter(|pull| pull.head.r#ref == self.branch);
+    /// The pull request of the branch: the one that is remembered, or else the open one, or any.
+    fn find(&self) -> Result<Option<Pull>, Failure> {
+        if let Some(number) = self.delivery.pull_requests.get(&self.role) {
+            let known = self.api.gitea.get::<Pull>(&self.api.path(&["pulls", &number.to_string()]), &[])?;
+            if let Some(pull) = known.filter(|pull| self.is_of_branch(pull)) {
+                return Ok(Some(pull));
+            }
         }
-        if last.as_ref().is_some_and(Pull::is_open) {
-            return Ok(last);
-        }
-        // Gitea gives any of several, so that this decides only where it is open.
         let path = self.api.path(&["pulls", self.api.remote.branch.as_str(), &self.branch]);
-        let any = self.api.gitea.get::<Pull>(&path, &[])?;
-        Ok(match any {
-            Some(pull) if pull.is_open() || last.as_ref().is_none_or(|last| last.number < pull.number) => Some(pull),
-            _ => last,
-        })
+        match self.api.gitea.get::<Pull>(&path, &[])? {
+            // Gitea gives any of several.
+            Some(pull) if !pull.is_open() => Ok(self.find_open()?.or(Some(pull))),
+            pull => Ok(pull),
+        }
+    }
+
+    /// Whether a pull request is of our branch, and not of one of the same name in a fork.
+    fn is_of_branch(&self, pull: &Pull) -> bool {
+        pull.head.label == self.branch && pull.head.repo_id == pull.base.repo_id
+    }
+
+    /// Looks through the pull requests, the newest first, for the last that was merged.
+    fn find_merged(&self) -> Result<Option<Pull>, Failure> {
+        for page in 1.. {
+            let query = [("state", "closed"), ("limit", "50"), ("page", &page.to_string())];
+            let pulls: Vec<Pull> = self.api.gitea.get(&self.api.path(&["pulls"]), &query)?.unwrap_or_default();
+            if pulls.is_empty() {
+                break;
+            }
+            if let Some(pull) = pulls.into_iter().find(|pull| pull.merged && self.is_of_branch(pull)) {
+                return Ok(Some(pull));
+            }
+        }
+        Ok(None)
     }
 
     fn open(&self) -> Result<Pull, Tried> {
@@ -402,7 +461,7 @@ impl Proposal<'_> {
     fn find_open(&self) -> Result<Option<Pull>, Failure> {
         let query = [("state", "open"), ("sort", "recentupdate")];
         let pulls: Vec<Pull> = self.api.gitea.get_all(&self.api.path(&["pulls"]), &query)?;
-        Ok(pulls.into_iter().find(|pull| pull.head.r#ref == self.branch))
+        Ok(pulls.into_iter().find(|pull| self.is_of_branch(pull)))
     }
 
     /// Makes an open pull request say what it proposes now.
@@ -435,22 +494,22 @@ impl Proposal<'_> {
 
     /// Tells the people of a pull request, once, that their branch is left alone.
     fn say_edited(&self, pull: &Pull, head: Option<&str>) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        struct Comment {
-            body: String,
-        }
-        let number = pull.number.to_string();
-        let path = self.api.path(&["issues", &number, "comments"]);
-        let marker = format!("<!-- goldpath: edited {} -->", head.unwrap_or_default());
-        let comments: Vec<Comment> = self.api.gitea.get_all(&path, &[])?;
-        if comments.iter().any(|comment| comment.body.contains(&marker)) {
+        let marker = format!("{EDITED}{} -->", head.unwrap_or_default());
+        if self.comments(pull)?.iter().any(|comment| comment.body.contains(&marker)) {
             return Ok(());
         }
         let text = format!(
             "Somebody has pushed to this branch, so Goldpath leaves it alone. Merge it, or close the pull request and \
              delete the branch: the next run then proposes again what the request asks for.\n{marker}"
         );
+        let number = pull.number.to_string();
+        let path = self.api.path(&["issues", &number, "comments"]);
         self.api.gitea.put(Method::POST, &path, &json!({"body": text}))
+    }
+
+    fn comments(&self, pull: &Pull) -> Result<Vec<Comment>, Failure> {
+        let number = pull.number.to_string();
+        self.api.gitea.get_all(&self.api.path(&["issues", &number, "comments"]), &[])
     }
 
     fn title(&self) -> String {
@@ -466,15 +525,24 @@ impl Proposal<'_> {
             None => String::new(),
         };
         let files: String = self.plan.changes.iter().map(|change| format!("    {change}\n")).collect();
-        let happens = match self.delivery.action {
-            Action::Configure => "brings about what the request asks for",
-            Action::Delete => "takes away what the request brought about, because it is being deleted",
+        let (happens, rules) = match self.delivery.action {
+            Action::Configure => (
+                "brings about what the request asks for",
+                "Goldpath keeps this pull request current with the request: to change it, edit the request. Closing it \
+                 declines it, until the request changes.",
+            ),
+            Action::Delete => (
+                "takes away what the request brought about, because it is being deleted",
+                "The request stays until this is merged and applied. Closing it holds the deletion, until it is opened \
+                 again.",
+            ),
         };
         format!(
-            "Merging this {happens}: {kind} `{namespace}/{name}`{generation}.\n\n{files}\n\
-             Goldpath keeps this pull request current with the request: to change it, edit the request. Closing it \
-             declines it, until the request changes.\n\n    kubectl get {} --namespace {namespace} {name}\n\n{}\n",
+            "Merging this {happens}: {kind} `{namespace}/{name}`{generation}.\n\n{files}\n{rules}\n\n    \
+             kubectl get {} --namespace {namespace} {name}\n\n[All files of the branch]({}/src/branch/{})\n\n{}\n",
             kind.to_lowercase(),
+            self.api.remote,
+            self.branch,
             self.marker,
         )
     }

@@ -172,12 +172,21 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives up the place.
-    pub fn leave(&mut self) -> Result<(), Failure> {
+    fn leave(&mut self) -> Result<(), Failure> {
         match self.ticket.take() {
             Some((id, _)) => self.remove(id),
             None => Ok(()),
         }
+    }
+
+    /// Gives up the place, and the one that an earlier run of ours had, which was killed: nobody
+    /// is to write what it said.
+    pub fn give_up(&mut self) -> Result<(), Failure> {
+        if self.ticket.is_some() {
+            return self.leave();
+        }
+        let line = self.list()?;
+        line.iter().filter(|release| release.tag_name == self.tag).try_for_each(|left| self.remove(left.id))
     }
 
     /// Removes the tickets of what is written now, our own too.

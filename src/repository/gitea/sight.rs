@@ -1,15 +1,16 @@
 //! What became of a delivery: what Gitea says of its pull request, its commits and its branch.
 
-use super::{Api, Branch, Info, RelativePath, Result, Snapshot, Tree};
-use crate::config::GiteaRemote;
+use super::pull_request::{branch_of, nullable};
+use super::{Api, Info, RelativePath, Result, Snapshot, Tree};
+use crate::config::{GiteaRemote, Patience};
 use crate::gitea::{Failure, Gitea};
-use crate::kratix::Delivered;
+use crate::kratix::{Action, Delivered};
 use crate::repository::inventory;
 use crate::request::Identity;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
 /// What became of a delivery to one repository.
 #[derive(Debug, Default)]
@@ -96,9 +97,15 @@ struct PullAnswer {
     state: String,
     merged: bool,
     merge_commit_sha: Option<String>,
-    merge_base: String,
     mergeable: bool,
-    head: Id,
+    head: Head,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    /// The branch's name, also when it is gone.
+    label: String,
+    sha: String,
 }
 
 #[derive(Deserialize)]
@@ -120,18 +127,22 @@ struct User {
 }
 
 /// Looks at what was delivered for a request; `state_of` is the organisation whose registry holds
-/// Terraform's state of it, if it has one.
+/// Terraform's state of it, if it has one. It takes half of the deadline at most: there are two
+/// repositories.
 ///
 /// # Errors
 /// A repository that is not there, has moved or is archived; a server that fails.
 pub fn look(
     remote: &GiteaRemote,
-    call: Duration,
+    patience: &Patience,
     delivered: &Delivered,
     request: &Identity,
     state_owner: Option<&str>,
 ) -> Result<Sight> {
-    let api = Rc::new(Api { gitea: Gitea::open(remote, call)?, remote: remote.clone() });
+    let api = Rc::new(Api {
+        gitea: Gitea::open(remote, patience.call)?.until(Instant::now() + patience.deadline / 2),
+        remote: remote.clone(),
+    });
     match api.gitea.get::<Info>(&api.path(&[]), &[])? {
         None => anyhow::bail!("there is no such repository: was it removed, or may the token no longer read it?"),
         Some(info) if info.archived => anyhow::bail!("it is archived: nothing can be merged until it is unarchived"),
@@ -140,7 +151,7 @@ pub fn look(
     let mut sight = Sight::default();
     let mut counts = delivered.commit.clone();
     if let Some(pull) = &delivered.pull_request {
-        let (pull, commit) = api.look_at_pull(pull.number)?;
+        let (pull, commit) = api.look_at_pull(pull.number, request)?;
         counts = commit.or(counts);
         sight.pull_request = Some(pull);
     }
@@ -175,9 +186,12 @@ fn files_of(snapshot: &Snapshot, request: &Identity) -> Result<BTreeSet<Relative
 
 impl Api {
     /// What became of a pull request, and which commit of it counts.
-    fn look_at_pull(self: &Rc<Self>, number: u64) -> Result<(Pull, Option<String>)> {
+    fn look_at_pull(self: &Rc<Self>, number: u64, request: &Identity) -> Result<(Pull, Option<String>)> {
         let number = number.to_string();
-        let Some(pull) = self.gitea.get::<PullAnswer>(&self.path(&["pulls", &number]), &[])? else {
+        let ours = [Action::Configure, Action::Delete].map(|action| branch_of(request, action));
+        // In a repository that was made again the number is another's.
+        let pull = self.gitea.get::<PullAnswer>(&self.path(&["pulls", &number]), &[])?;
+        let Some(pull) = pull.filter(|pull| ours.contains(&pull.head.label)) else {
             return Ok((Pull::Gone, None));
         };
         if let Some(commit) = pull.merge_commit_sha.filter(|_| pull.merged) {
@@ -187,7 +201,7 @@ impl Api {
             return Ok((Pull::Closed, None));
         }
         // Gitea says `false` also while it is still finding out.
-        let conflicts = if pull.mergeable { Vec::new() } else { self.conflicts(&number, &pull.merge_base)? };
+        let conflicts = if pull.mergeable { Vec::new() } else { self.conflicts(&number, &pull.head.sha)? };
         let reviews = self.gitea.get_all::<Review>(&self.path(&["pulls", &number, "reviews"]), &[])?;
         let mut verdicts = BTreeMap::new();
         for review in &reviews {
@@ -209,23 +223,33 @@ impl Api {
         Ok((open, Some(pull.head.sha)))
     }
 
-    /// The files of a pull request that its base has changed since.
-    fn conflicts(self: &Rc<Self>, number: &str, merge_base: &str) -> Result<Vec<RelativePath>> {
+    /// The files of a pull request that its base has changed since: none where `head` is on top of
+    /// the base, whatever Gitea has not found out yet.
+    fn conflicts(&self, number: &str, head: &str) -> Result<Vec<RelativePath>> {
         #[derive(Deserialize)]
+        struct Compared {
+            #[serde(deserialize_with = "nullable")]
+            commits: Vec<Ahead>,
+        }
+        #[derive(Deserialize)]
+        struct Ahead {
+            #[serde(default, deserialize_with = "nullable")]
+            files: Vec<Changed>,
+        }
+        #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
         struct Changed {
             filename: String,
         }
-        let base = self.gitea.get::<Branch>(&self.path(&["branches", self.remote.branch.as_str()]), &[])?;
-        let base = Snapshot::new(self.clone(), base.map(|branch| branch.commit.id));
-        let begun = Snapshot::new(self.clone(), Some(merge_base.to_owned()));
-        let mut conflicts = Vec::new();
-        for file in self.gitea.get_all::<Changed>(&self.path(&["pulls", number, "files"]), &[])? {
-            let path = RelativePath::parse(&file.filename)?;
-            if base.sha(&path)? != begun.sha(&path)? {
-                conflicts.push(path);
-            }
+        let base = self.head(self.remote.branch.as_str())?.unwrap_or_default();
+        let range = format!("{head}...{base}");
+        let compared: Option<Compared> =
+            self.gitea.get(&self.path(&["compare", &range]), &[("verification", "false")])?;
+        let changed: BTreeSet<_> = compared.into_iter().flat_map(|c| c.commits).flat_map(|c| c.files).collect();
+        if changed.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(conflicts)
+        let proposed = self.gitea.get_all::<Changed>(&self.path(&["pulls", number, "files"]), &[])?;
+        proposed.iter().filter(|file| changed.contains(file)).map(|file| RelativePath::parse(&file.filename)).collect()
     }
 
     /// The last commit of the branch that changed something in a folder.

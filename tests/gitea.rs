@@ -1,0 +1,293 @@
+//! Requests on the real Gitea that the environment names, from an empty server to applied and gone.
+//!
+//! A test is a story: what Kratix and people do, one after the other. What each step changed in the
+//! requests' status, and in the branches, files and pull requests of both repositories, is compared
+//! with `tests/gitea/<story>.txt`, which tells everything: what it does not list is as it was.
+//! `BLESS=1` writes it anew; a person reads the difference. `scripts/run-contract-tests.sh` runs these.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+#[path = "gitea/story.rs"]
+mod story;
+mod support;
+
+use serde_json::{Value, json};
+use std::fs;
+use story::{BRANCH, Story};
+use support::gitea::{api, goldpath};
+
+const PLAN: &str = "goldpath/plan: teams/alpha";
+const APPLY: &str = "goldpath/apply: teams/alpha";
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn a_team_comes_from_an_empty_server_to_applied_and_goes_when_it_is_destroyed() {
+    let mut story = Story::new("life");
+    story.apply("alpha", "alpha", "Alpha");
+    story.reconcile_in_vain(1);
+    story.apply("alpha", "alpha", "Alphas");
+    let of_another = PLAN.replace("alpha", "beta");
+    for (run, state, text) in [
+        (PLAN, "pending", "running"),
+        (&of_another, "failure", "of another module"),
+        (PLAN, "failure", "no such provider"),
+        (PLAN, "success", "+3 ~0 -0"),
+    ] {
+        story.run_says(1, run, state, text);
+        story.track("alpha");
+    }
+    story.merge(1);
+    story.track("alpha");
+    story.reconcile("alpha");
+    for (state, text) in [("pending", "running"), ("failure", "no such organisation"), ("success", "+3 ~0 -0")] {
+        story.run_says(1, APPLY, state, text);
+        story.track("alpha");
+    }
+    story.reconcile_in_vain(1);
+    story.delete("alpha");
+    story.delete("alpha");
+    story.merge(2);
+    story.delete("alpha");
+    for (state, text) in [("pending", "running"), ("success", "+0 ~0 -3")] {
+        story.run_says(2, APPLY, state, text);
+        story.delete("alpha");
+    }
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn another_id_takes_the_files_of_the_old_one_out() {
+    let mut story = Story::new("rename");
+    story.apply("alpha", "before", "Alpha");
+    story.apply("alpha", "between", "Alpha");
+    story.merge(1);
+    story.apply("alpha", "after", "Alpha");
+    story.merge(2);
+    story.reconcile("alpha");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn two_teams_share_the_catalogs_branch_and_are_proposed_beside_each_other() {
+    let mut story = Story::new("two");
+    story.apply("alpha", "alpha", "Alpha");
+    story.apply("beta", "beta", "Beta");
+    story.merge(1);
+    story.reconcile("beta");
+    story.merge(2);
+    story.reconcile("beta");
+    story.delete("alpha");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn what_reviewers_say_is_told_and_an_approval_counts_for_what_was_seen() {
+    let mut story = Story::new("review");
+    story.apply("alpha", "alpha", "Alpha");
+    let [first, second] = ["first", "second"].map(|name| story.person(name));
+    story.review(1, &first, "COMMENT");
+    story.review(1, &first, "APPROVED");
+    story.review(1, &second, "REQUEST_CHANGES");
+    story.apply("alpha", "alpha", "Alphas");
+    story.review(1, &second, "APPROVED");
+    story.merge(1);
+    story.configure(&json!([first]));
+    story.apply("alpha", "alpha", "Reviewed");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn a_pull_request_that_a_person_closed_stays_closed_until_the_request_changes() {
+    let mut story = Story::new("closed");
+    story.apply("alpha", "alpha", "Alpha");
+    let person = story.person("person");
+    story.set(&person, 1, "closed");
+    story.track("alpha");
+    story.reconcile("alpha");
+    story.reconcile_in_vain(1);
+    story.apply("alpha", "alpha", "Alphas");
+    story.set(&person, 2, "closed");
+    story.reconcile("alpha");
+    story.set(&person, 2, "open");
+    story.reconcile("alpha");
+    story.set(&person, 2, "closed");
+    story.remove_branch(&person);
+    story.reconcile("alpha");
+    story.reconcile_in_vain(2);
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn a_branch_that_a_person_pushed_to_is_left_alone_until_it_is_merged_or_removed() {
+    let mut story = Story::new("edited");
+    story.apply("alpha", "alpha", "Alpha");
+    let person = story.person("person");
+    story.write(&person, "main", "NOTES.md", "A file of nobody's.\n");
+    let update = |story: &mut Story| drop(api("POST", &story.path("/pulls/1/update"), &Value::Null));
+    story.happens("a person updates the branch of #1", update);
+    story.reconcile("alpha");
+    story.write(&person, BRANCH, "teams/alpha/main.tf", "# mine\n");
+    story.reconcile("alpha");
+    story.reconcile("alpha");
+    story.apply("alpha", "alpha", "Alphas");
+    story.apply("alpha", "alpha", "Alpha");
+    story.set(&person, 1, "closed");
+    story.reconcile("alpha");
+    story.remove_branch(&person);
+    story.reconcile("alpha");
+    story.write(&person, BRANCH, "teams/alpha/extra.tf", "# mine\n");
+    story.reconcile("alpha");
+    story.merge(2);
+    story.reconcile("alpha");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn what_main_changed_meanwhile_is_named_and_the_next_run_puts_it_right() {
+    let mut story = Story::new("main");
+    story.apply("alpha", "alpha", "Alpha");
+    story.merge(1);
+    story.apply("alpha", "alpha", "Alphas");
+    story.write_in_conflict_with(2, "teams/alpha/main.tf", "# by hand\n");
+    story.track("alpha");
+    story.reconcile("alpha");
+    story.merge(2);
+    story.run_says(2, APPLY, "success", "+3 ~0 -0");
+    story.reconcile("alpha");
+    story.write("", "main", "teams/alpha/main.tf", "# by another hand\n");
+    story.write("", "main", "teams/alpha.yaml", "by: hand\n");
+    story.track("alpha");
+    story.reconcile("alpha");
+    story.merge(3);
+    story.run_says(3, APPLY, "success", "+0 ~1 -0");
+    story.apply("alpha", "alpha", "Alpha");
+    story.apply("alpha", "alpha", "Alphas");
+    story.reconcile_in_vain(4);
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn a_deletion_takes_back_what_was_proposed_and_is_taken_back_itself() {
+    let mut story = Story::new("deletion");
+    story.apply("alpha", "alpha", "Alpha");
+    let person = story.person("person");
+    story.delete("alpha");
+    story.settle();
+    story.apply("alpha", "alpha", "Alpha");
+    story.merge(2);
+    story.run_says(2, APPLY, "success", "+3 ~0 -0");
+    story.delete("alpha");
+    // Somebody took the finalizer off.
+    story.requests.clear();
+    story.apply("alpha", "alpha", "Alpha");
+    story.settle();
+    story.delete("alpha");
+    story.set(&person, 4, "closed");
+    story.delete("alpha");
+    story.set(&person, 4, "open");
+    story.delete("alpha");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn an_apply_by_hand_shows_its_outputs_and_an_empty_state_lets_a_deletion_go() {
+    let mut story = Story::new("state");
+    story.apply("alpha", "alpha", "Alpha");
+    story.merge(1);
+    let put = |story: &mut Story, serial: u64, resources: Value| {
+        let state = json!({
+            "version": 4, "terraform_version": "1.11.0", "serial": serial, "resources": resources,
+            "lineage": "7c9d1f0e-0000-4000-8000-000000000000", "outputs": {
+                "organization_name": {"value": "alpha", "type": "string"},
+                "password": {"value": "planted-5ecret", "type": "string", "sensitive": true},
+            },
+        });
+        let put = |story: &mut Story| drop(api("POST", &story.state_path(), &state));
+        story.happens(&format!("somebody runs Terraform by hand: {resources}"), put);
+    };
+    put(&mut story, 3, json!([{"mode": "managed", "type": "gitea_org", "name": "team", "instances": []}]));
+    story.track("alpha");
+    story.delete("alpha");
+    story.merge(2);
+    story.delete("alpha");
+    put(&mut story, 4, json!([]));
+    story.delete("alpha");
+    assert!(!story.text.contains("planted"), "{}", story.text);
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn a_repository_that_is_not_what_it_was_is_said_to_be_so() {
+    let mut story = Story::new("repository");
+    story.apply("alpha", "alpha", "Alpha");
+    let change = |what: &'static str, story: &mut Story, method: &str, path: String, body: Value| {
+        story.happens(&format!("infrastructure is {what}"), |_| drop(api(method, &path, &body)));
+        story.track("alpha");
+        story.reconcile("alpha");
+    };
+    let path = story.path("");
+    change("archived", &mut story, "PATCH", path.clone(), json!({"archived": true}));
+    change("no longer archived", &mut story, "PATCH", path.clone(), json!({"archived": false}));
+    change("renamed", &mut story, "PATCH", path, json!({"name": "modules"}));
+    let modules = story.organization.path("modules", "");
+    story.happens("infrastructure is removed", |_| drop(api("DELETE", &modules, &Value::Null)));
+    story.track("alpha");
+    let (made, new) = (format!("/orgs/{}/repos", story.organization.0), json!({"name": "infrastructure"}));
+    story.happens("infrastructure is made again", |_| drop(api("POST", &made, &new)));
+    story.track("alpha");
+    story.apply("beta", "beta", "Beta");
+    story.track("alpha");
+    story.reconcile("alpha");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn looks_come_ever_later_until_there_is_something_new_to_see() {
+    let mut story = Story::new("looks");
+    story.apply("alpha", "alpha", "Alpha");
+    (0..6).for_each(|_| story.track("alpha"));
+    story.run_says(1, PLAN, "pending", "running");
+    story.track("alpha");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn in_a_large_repository_a_file_of_another_request_is_refused_with_its_owner() {
+    let mut story = Story::new("large");
+    story.apply("alpha", "alpha", "Alpha");
+    let path = story.organization.path("catalog", "/contents");
+    story.happens("the catalog has 1100 more files", |_| {
+        for n in 0..11 {
+            let file = |k| json!({"operation": "create", "path": format!("zoo/{n}/{k}.md"), "content": "eA=="});
+            let files: Vec<_> = (0..100).map(file).collect();
+            api("POST", &path, &json!({"branch": "main", "files": files, "message": "zoo"}));
+        }
+    });
+    story.apply("beta", "alpha", "Thief");
+    story.apply("beta", "beta", "Beta");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn goldpath_run_delivers_from_a_laptop() {
+    let mut story = Story::new("laptop");
+    fs::write(story.folder.path().join("team.yaml"), support::gitea::team("alpha")).unwrap();
+    for arguments in [&["-f", "team.yaml"][..], &["-f", "team.yaml"], &["-f", "team.yaml", "--delete"]] {
+        story.happens(&format!("goldpath run {}", arguments.join(" ")), |story| {
+            let output = goldpath(story.folder.path(), arguments).output().unwrap();
+            story.text += &support::transcript(&output);
+        });
+    }
+    story.end();
+}
