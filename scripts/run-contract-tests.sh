@@ -128,6 +128,6 @@ for module in "${modules[@]}"; do
 done
 
 say "Delivery"
-run . env -u SSL_CERT_FILE cargo test --locked --test remote --test gitea --test faults -- --ignored
+run . env -u SSL_CERT_FILE cargo test --locked --test remote --test gitea --test faults --test secrets -- --ignored
 run . env -u SSL_CERT_FILE cargo test --locked --test load -- --ignored --test-threads 1
 say "passed: ${#catalogs[@]} catalogs, ${#manifests[@]} files of manifests, ${#modules[@]} root modules in $SECONDS s"

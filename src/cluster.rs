@@ -105,7 +105,7 @@ impl ServiceAccount {
     fn get(&self, object: &Object) -> Result<Vec<u8>> {
         let token = fs::read_to_string(self.file("token")).with_context(|| self.cannot_read("token"))?;
         let authority = fs::read(self.file("ca.crt")).with_context(|| self.cannot_read("ca.crt"))?;
-        let client = http::client(Some(authority.as_slice()).filter(|pem| !pem.is_empty()), TIMEOUT)
+        let client = http::client(Some(authority.as_slice()).filter(|pem| !pem.is_empty()), TIMEOUT, true)
             .with_context(|| self.cannot_read("ca.crt"))?;
         let start = Instant::now();
         let mut pauses = PAUSES.iter();

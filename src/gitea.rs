@@ -84,13 +84,15 @@ impl Gitea {
             None => None,
         };
         let pem = authority.as_ref().map(|(_, pem)| pem.as_slice());
-        let http = http::client(pem, call).with_context(|| match &authority {
+        let server = Url::parse(&remote.server).context("not a URL")?;
+        // What is in the clear stays on this machine.
+        let http = http::client(pem, call, server.scheme() == "http").with_context(|| match &authority {
             Some((file, _)) => format!("cannot use {file}, which is `gitea.caFile`"),
             None => format!("cannot speak to {}", remote.server),
         })?;
         Ok(Self {
             http,
-            server: Url::parse(&remote.server).context("not a URL")?,
+            server,
             token: Mutex::new(read_token(&remote.token)?),
             token_file: remote.token.clone(),
             time: Mutex::new(None),
@@ -289,6 +291,9 @@ impl Gitea {
                 Some(scope) => format!("the token in {} lacks the scope {scope}", self.token_file),
                 None => format!("the token in {} may not do this: {place}: {words}", self.token_file),
             }),
+            StatusCode::LOCKED => {
+                Failure::Refused("it is archived: have it unarchived, or name another in the configuration".to_owned())
+            }
             StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
                 Failure::Conflict(format!("Gitea at {} refuses it with {status}: {place}: {words}", self.server))
             }
@@ -359,10 +364,11 @@ impl Gitea {
         let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
         let target = location.and_then(|l| self.server.join(l).ok());
         Failure::Refused(match target {
-            Some(url) if url.origin() == self.server.origin() => format!(
-                "Gitea says that it has moved, to {}: name its new place in the configuration",
-                self.without_token(url.path().trim_start_matches("/api/v1"))
-            ),
+            Some(url) if url.origin() == self.server.origin() => {
+                let segments = url.path().split('/').skip_while(|segment| *segment != "repos").skip(1).take(2);
+                let place = self.without_token(&segments.collect::<Vec<_>>().join("/"));
+                format!("it has moved to {place}: name that in the configuration")
+            }
             Some(url) => format!(
                 "Gitea at {} answers with a redirect to {}, which is not followed: is `gitea.url` right?",
                 self.server,

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 /// A client that trusts `authority` (PEM) beside the machine's own certificate authorities, and
 /// gives up on a call after `timeout`. It follows no redirect, because its caller's credentials
-/// must not reach another host.
+/// must not reach another host; `direct`, it uses no proxy of the environment either.
 ///
 /// # Errors
 /// An `authority` that is no PEM.
-pub fn client(authority: Option<&[u8]>, timeout: Duration) -> Result<Client> {
+pub fn client(authority: Option<&[u8]>, timeout: Duration, direct: bool) -> Result<Client> {
     static PROVIDER: Once = Once::new();
     // Who comes second finds that the first has done it.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -21,6 +21,9 @@ pub fn client(authority: Option<&[u8]>, timeout: Duration) -> Result<Client> {
         .connect_timeout(timeout.min(Duration::from_secs(10)))
         .redirect(redirect::Policy::none())
         .user_agent(concat!("goldpath/", env!("CARGO_PKG_VERSION")));
+    if direct {
+        builder = builder.no_proxy();
+    }
     if let Some(pem) = authority {
         let certificates = Certificate::from_pem_bundle(pem).ok().filter(|certificates| !certificates.is_empty());
         let certificates = certificates.context("it holds no certificate in PEM form")?;
