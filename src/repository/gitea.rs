@@ -99,6 +99,19 @@ impl Api {
         Ok(self.gitea.get::<Branch>(&self.path(&["branches", branch]), &[])?.map(|branch| branch.commit.id))
     }
 
+    /// The commit that a branch is at in git. Gitea answers from a list of its own, which lacks a
+    /// branch, or is behind it, where the server ended in the middle of a push.
+    fn head_in_git(&self, branch: &str) -> Result<Option<String>, Failure> {
+        #[derive(Deserialize)]
+        struct Ref {
+            r#ref: String,
+            object: Sha,
+        }
+        let refs: Vec<Ref> = self.gitea.get(&self.path(&["git", "refs", "heads", branch]), &[])?.unwrap_or_default();
+        let name = format!("refs/heads/{branch}");
+        Ok(refs.into_iter().find(|found| found.r#ref == name).map(|found| found.object.sha))
+    }
+
     /// Writes changes as one commit on `branch`, or on a new one that begins there.
     fn commit(
         &self,
@@ -247,7 +260,8 @@ impl Repository {
             return Ok(snapshot);
         }
         let branch = self.api.remote.branch.as_str();
-        let commit = match self.api.head(branch)? {
+        let listed = self.api.head(branch)?;
+        let commit = match listed.map_or_else(|| self.api.head_in_git(branch), |head| Ok(Some(head)))? {
             Some(commit) => Some(commit),
             None => match self.api.gitea.get::<Info>(&self.api.path(&[]), &[])? {
                 Some(info) if info.archived => {

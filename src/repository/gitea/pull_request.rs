@@ -249,13 +249,11 @@ impl Proposal<'_> {
                     self.say_edited(pull, Some(&head))?;
                     return Ok(outcome(Some(head), pull.outcome(PullRequestState::Edited)));
                 }
-                let why =
-                    format!("a person has pushed to the branch `{}`: delete it, or open a pull request", self.branch);
-                return Err(anyhow!(why).into());
+                return Err(self.edited().into());
             }
             (Some(head), Some(State::Current)) => (head, false),
             (Some(head), _) => (self.write_again(&head)?, true),
-            (None, _) => (self.write(On::New { branch: &self.branch, force: false })?.sha, true),
+            (None, _) => (self.write_first()?, true),
         };
         let pull = match open {
             Some(pull) => self.keep_current(pull)?,
@@ -329,13 +327,35 @@ impl Proposal<'_> {
         Ok(self.api.commit(on, &operations, &message, self.delivery)?)
     }
 
+    /// Makes the branch; what Gitea does not list but git has is written over, if it is ours.
+    fn write_first(&self) -> Result<String, Tried> {
+        match self.write(On::New { branch: &self.branch, force: false }) {
+            Err(Tried::Failed(Failure::LostRace)) => match self.api.head_in_git(&self.branch)? {
+                Some(head) if matches!(self.state_of(&head)?, State::Edited) => Err(self.edited().into()),
+                Some(_) => Ok(self.write(On::New { branch: &self.branch, force: true })?.sha),
+                None => Err(Failure::LostRace.into()),
+            },
+            written => Ok(written?.sha),
+        }
+    }
+
     /// Writes the branch again, on top of the base, if it is still at `head`.
     fn write_again(&self, head: &str) -> Result<String, Tried> {
-        let commit = self.write(On::New { branch: &self.spare, force: true })?.sha;
+        let mut commit = self.write(On::New { branch: &self.spare, force: true })?.sha;
         let moving = json!({"new_commit_id": commit, "old_commit_id": head, "force": true});
-        self.api.gitea.put(Method::PUT, &self.api.path(&["branches", &self.branch]), &moving)?;
+        match self.api.gitea.put(Method::PUT, &self.api.path(&["branches", &self.branch]), &moving) {
+            // Nobody has moved it: Gitea's list is behind.
+            Err(Failure::LostRace) if self.api.head(&self.branch)?.as_deref() == Some(head) => {
+                commit = self.write(On::New { branch: &self.branch, force: true })?.sha;
+            }
+            moved => moved?,
+        }
         self.api.gitea.delete(&self.api.path(&["branches", &self.spare]))?;
         Ok(commit)
+    }
+
+    fn edited(&self) -> anyhow::Error {
+        anyhow!("a person has pushed to the branch `{}`: delete it, or open a pull request", self.branch)
     }
 
     /// What the branch, which is at `head`, holds beside its base.
