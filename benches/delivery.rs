@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use support::gitea::{Organization, admin_token, api, variable};
 use support::load::Requests;
+use support::proxy::{Proxy, Verdict};
 
 const WRITERS: usize = 16;
 
@@ -35,6 +36,7 @@ fn main() {
         let (times, all) = requests.deliver_all(writers);
         row(name, &times, all);
     }
+    count_tries(&organization);
     println!("\n| files in the repository | by the API | by git |\n|---:|---:|---:|");
     for files in [100, 10_000] {
         let medians = [false, true].map(|git| {
@@ -57,6 +59,25 @@ fn catalog(organization: &Organization, repository: &str, git: bool, requests: &
         false => json!({"owner": organization.0, "name": repository, "delivery": "commit"}),
     };
     json!({"catalog": catalog, "infrastructure": {"url": requests.local_repository()}})
+}
+
+/// Counts what 16 writers send, by way of a proxy, which takes its own part of the machine.
+fn count_tries(organization: &Organization) {
+    make(organization, "tries", 100);
+    let authority = variable("GITEA_CA_FILE");
+    let proxy = Proxy::start(&variable("GITEA_URL"), Some(Path::new(&authority)), |_| Verdict::Forward, |_| ());
+    let requests = Requests::render((0..80).map(|n| format!("t{n:03}")).collect());
+    requests.configure_at(proxy.url(), &catalog(organization, "tries", false, &requests), 600);
+    requests.deliver_all(WRITERS);
+    let calls = proxy.calls();
+    let commits: Vec<_> = calls.iter().filter(|c| c.method == "POST" && c.path.ends_with("/contents")).collect();
+    let done = commits.iter().filter(|call| call.status == Some(201)).count();
+    println!(
+        "\n16 writers, 80 deliveries: {} tries to commit ({:.2} a delivery), of which {done} made a commit; {} calls in all",
+        commits.len(),
+        commits.len() as f64 / 80.0,
+        calls.len()
+    );
 }
 
 /// One client that commits file after file, and reads nothing.

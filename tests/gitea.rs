@@ -13,7 +13,8 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use story::{BRANCH, Story};
-use support::gitea::{api, goldpath};
+use support::gitea::{Organization, admin_token, api, ask, goldpath};
+use support::load::Requests;
 
 const PLAN: &str = "goldpath/plan: teams/alpha";
 const APPLY: &str = "goldpath/apply: teams/alpha";
@@ -290,4 +291,19 @@ fn goldpath_run_delivers_from_a_laptop() {
         });
     }
     story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn a_dry_run_on_an_empty_server_makes_nothing() {
+    let organization = Organization::planned("dry");
+    let requests = Requests::render(vec!["alpha".to_owned()]);
+    let gitea = |name: &str| json!({"owner": organization.0, "name": name, "create": true});
+    requests.configure(&json!({"catalog": gitea("catalog"), "infrastructure": gitea("infrastructure")}), 60);
+    let output = requests.step("commit", "alpha").env("KRATIX_DRY_RUN", "true").output().unwrap();
+    let expected = "catalog: would commit\n  + teams/alpha.yaml\ninfrastructure: would commit\n  \
+                    + teams/alpha/backend.tf\n  + teams/alpha/main.tf\n  + teams/alpha/outputs.tf\n  \
+                    + teams/alpha/providers.tf\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    assert_eq!(ask(&admin_token(), "GET", &format!("/orgs/{}", organization.0), &Value::Null).0, 404);
 }

@@ -125,7 +125,7 @@ fn a_process_that_crashes_leaves_no_core() {
     let cores = |folder: &Path| contents(folder).iter().filter(|(path, _)| path.ends_with("core")).count();
     let folder = tempfile::tempdir().unwrap();
     let script = "ulimit -c unlimited; exec -a \"$0\" \"$@\"";
-    let crash = ["-c", &format!("{script} & sleep 0.3; kill -SEGV $!"), "sleep", "sleep", "9"];
+    let crash = ["-c", &format!("{script} & sleep 0.3; kill -SEGV $!; wait"), "sleep", "sleep", "9"];
     Command::new("bash").args(crash).current_dir(folder.path()).status().unwrap();
     assert_eq!(cores(folder.path()), 1, "another program leaves one");
     for signal in [Signal::SEGV, Signal::ABORT] {

@@ -277,6 +277,8 @@ impl Repository {
                     create::repository(&self.api)?;
                     Some(create::first_commit(&self.api, delivery)?)
                 }
+                // A dry run, which makes nothing.
+                None if self.api.remote.create => None,
                 None => {
                     let help = "have it made, or set `create: true`, or see whether the token may read it";
                     return Err(anyhow!("there is no such repository: {help}").into());

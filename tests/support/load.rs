@@ -49,9 +49,14 @@ impl Requests {
 
     /// Sets the repositories that the steps deliver to.
     pub fn configure(&self, repositories: &Value, deadline: u64) {
+        self.configure_at(&variable("GITEA_URL"), repositories, deadline);
+    }
+
+    /// The same, of a Gitea at this address.
+    pub fn configure_at(&self, url: &str, repositories: &Value, deadline: u64) {
         let config = json!({
             "gitea": {
-                "url": variable("GITEA_URL"),
+                "url": url,
                 "caFile": variable("GITEA_CA_FILE"),
                 "tokenFile": variable("GITEA_TOKEN_FILE"),
             },
@@ -65,7 +70,8 @@ impl Requests {
         self.folder.path().join(id)
     }
 
-    fn step(&self, name: &str, id: &str) -> Command {
+    /// A step on the request of an id.
+    pub fn step(&self, name: &str, id: &str) -> Command {
         let mut command = binary(name);
         command.current_dir(self.path(id)).env("SSL_CERT_FILE", variable("GITEA_CA_FILE"));
         if Path::new(&self.folder.path().join("config.yaml")).exists() {

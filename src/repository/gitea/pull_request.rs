@@ -589,3 +589,28 @@ impl Proposal<'_> {
         Ok(ids)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    fn branches(request: &str) -> [String; 2] {
+        let request = request.parse().unwrap();
+        [Action::Configure, Action::Delete].map(|action| branch_of(&request, action))
+    }
+
+    #[test]
+    fn a_branch_is_named_as_git_and_gitea_take_it() {
+        assert_eq!(branches("Team people/a"), ["goldpath/team/people/a", "goldpath/delete/team/people/a"]);
+        let long = format!("Team {}/{}", "n".repeat(63), "a".repeat(63));
+        let names = [branches(&long), branches("Team people/a.lock"), branches("Team people/b.lock")].concat();
+        for name in &names {
+            assert!(
+                name.len() <= MAX_BRANCH && git2::Reference::is_valid_name(&format!("refs/heads/{name}")),
+                "{name}"
+            );
+        }
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
+    }
+}
