@@ -2,7 +2,7 @@
 //! scripts/run-contract-tests.sh): many writers beside one plain client in the same run, large
 //! repositories beside small ones, the API beside git. Prints the tables of the README.
 //!
-//!   cargo bench --bench delivery
+//!   cargo bench --bench delivery [-- files]    only the second table
 #![expect(clippy::print_stdout, reason = "it prints tables")]
 
 #[path = "../tests/support/mod.rs"]
@@ -20,8 +20,15 @@ const WRITERS: usize = 16;
 
 fn main() {
     let organization = Organization::with_repositories("bench");
+    if !std::env::args().any(|argument| argument == "files") {
+        many_writers(&organization);
+    }
+    large_repositories(&organization);
+}
+
+fn many_writers(organization: &Organization) {
     println!("| writers on one branch | deliveries | rate | p50 | p99 |\n|---|---:|---:|---:|---:|");
-    let plain = plain_client(&organization, 40);
+    let plain = plain_client(organization, 40);
     row("a plain client, alone, which only writes", &plain.0, plain.1);
     for (name, writers, count, git) in [
         ("1", 1, 40, false),
@@ -30,20 +37,23 @@ fn main() {
         ("16, by git", WRITERS, 32, true),
     ] {
         let repository = format!("many-{}-{git}", writers);
-        make(&organization, &repository, 100);
+        make(organization, &repository, 100);
         let requests = Requests::render((0..count).map(|n| format!("t{n:03}")).collect());
-        requests.configure(&catalog(&organization, &repository, git, &requests), 600);
+        requests.configure(&catalog(organization, &repository, git, &requests), 600);
         let (times, all) = requests.deliver_all(writers);
         row(name, &times, all);
     }
-    count_tries(&organization);
+    count_tries(organization);
+}
+
+fn large_repositories(organization: &Organization) {
     println!("\n| files in the repository | by the API | by git |\n|---:|---:|---:|");
     for files in [100, 10_000] {
         let medians = [false, true].map(|git| {
             let repository = format!("files-{files}-{git}");
-            make(&organization, &repository, files);
+            make(organization, &repository, files);
             let requests = Requests::render((0..9).map(|n| format!("t{n}")).collect());
-            requests.configure(&catalog(&organization, &repository, git, &requests), 600);
+            requests.configure(&catalog(organization, &repository, git, &requests), 600);
             median(&requests.deliver_all(1).0)
         });
         println!("| {files} | {:.2} s | {:.2} s |", medians[0].as_secs_f64(), medians[1].as_secs_f64());
@@ -115,7 +125,8 @@ fn median(times: &[Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// Makes a repository that holds so many files: entities and inventories of as many requests.
+/// Makes a repository that holds so many files, as long as an entity is and no two of them alike:
+/// entities and inventories.
 fn make(organization: &Organization, repository: &str, files: usize) {
     let new = json!({"name": repository, "private": true, "default_branch": "main"});
     api("POST", &format!("/orgs/{}/repos", organization.0), &new);
@@ -123,8 +134,9 @@ fn make(organization: &Organization, repository: &str, files: usize) {
     let local = git2::Repository::init_bare(folder.path()).expect("a repository");
     let mut update = git2::build::TreeUpdateBuilder::new();
     for n in 0..files / 2 {
-        let blob = local.blob(format!("number: {n}\n").as_bytes()).expect("a blob");
         for path in [format!("teams/old{n}.yaml"), format!(".goldpath/team/people/old{n}.yaml")] {
+            let lines = (0..20).map(|line| format!("{line}: {:x}\n", fastrand::u128(..)));
+            let blob = local.blob((format!("{path}\n") + &lines.collect::<String>()).as_bytes()).expect("a blob");
             update.upsert(Path::new(&path), blob, git2::FileMode::Blob);
         }
     }
