@@ -55,7 +55,7 @@ pub struct Delivery {
 }
 
 /// What a delivery does or did in one repository.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// The commit that holds the files: on the branch, or on that of a pull request; none in a
@@ -243,6 +243,9 @@ enum Target {
     Gitea(Box<gitea::Repository>),
 }
 
+/// What the line of a commit's message begins with that names the request.
+const REQUEST_TRAILER: &str = "Goldpath-Request: ";
+
 /// The message of one commit: what changed for whom; the trailers are for programs. It holds no
 /// text of a user's but names that are names by their types.
 fn message(parts: &[(&Cause, &Plan)], trailers: &[(String, String)]) -> String {
@@ -264,7 +267,7 @@ fn message(parts: &[(&Cause, &Plan)], trailers: &[(String, String)]) -> String {
     }
     text.push('\n');
     for (cause, _) in parts {
-        let _ = writeln!(text, "Goldpath-Request: {}", cause.request);
+        let _ = writeln!(text, "{REQUEST_TRAILER}{}", cause.request);
         if let Some(generation) = cause.generation {
             let _ = writeln!(text, "Goldpath-Generation: {generation}");
         }

@@ -96,7 +96,7 @@ impl Branch {
         let base = self.head()?;
         let plan = self.plan(role, delivery, files, base)?;
         let commit = base.filter(|_| plan.is_empty()).map(|id| id.to_string());
-        Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff: String::new(), pull_request: None })
+        Ok(Outcome { commit, changes: plan.changes, files: files.len(), ..Outcome::default() })
     }
 
     /// Makes the branch hold the delivery.
@@ -119,9 +119,8 @@ impl Branch {
             let mut outcome = Outcome {
                 commit: base.map(|id| id.to_string()),
                 diff: if delivery.with_diff { self.diff(base, tree)? } else { String::new() },
-                changes: Vec::new(),
                 files: files.len(),
-                pull_request: None,
+                ..Outcome::default()
             };
             if plan.is_empty() {
                 return Ok(outcome);

@@ -17,7 +17,6 @@ use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::{Failure, Gitea};
 use crate::promise::Role;
 use anyhow::{Context, Result, anyhow};
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use queue::{Queue, Turn};
 use reqwest::Method;
@@ -75,6 +74,43 @@ struct Sha {
     sha: String,
 }
 
+/// A commit that was there, with what it says and changed.
+#[derive(Deserialize)]
+struct PastCommit {
+    sha: String,
+    commit: Details,
+    parents: Vec<Sha>,
+    #[serde(default, deserialize_with = "nullable")]
+    files: Vec<Touched>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    author: Person,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    email: String,
+}
+
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Touched {
+    filename: String,
+}
+
+/// Who does something in Gitea.
+#[derive(Clone, Deserialize)]
+struct User {
+    login: String,
+}
+
+/// A list that Gitea may leave out, or give as `null`.
+fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
 /// One change of a file, as Gitea takes it.
 #[derive(Serialize)]
 struct Operation<'a> {
@@ -110,6 +146,33 @@ impl Api {
         let refs: Vec<Ref> = self.gitea.get(&self.path(&["git", "refs", "heads", branch]), &[])?.unwrap_or_default();
         let name = format!("refs/heads/{branch}");
         Ok(refs.into_iter().find(|found| found.r#ref == name).map(|found| found.object.sha))
+    }
+
+    /// The commits of `head` that `base` has not, the last first; none where one of the two is gone.
+    fn compare(&self, base: &str, head: &str) -> Result<Vec<PastCommit>, Failure> {
+        #[derive(Deserialize)]
+        struct Compared {
+            #[serde(deserialize_with = "nullable")]
+            commits: Vec<PastCommit>,
+        }
+        let range = format!("{base}...{head}");
+        let compared: Option<Compared> =
+            self.gitea.get(&self.path(&["compare", &range]), &[("verification", "false")])?;
+        Ok(compared.map_or_else(Vec::new, |compared| compared.commits))
+    }
+
+    /// The last commit of a branch or commit that changed something at a path.
+    fn last_change(&self, of: &str, path: &str) -> Result<Option<PastCommit>, Failure> {
+        let query = [
+            ("sha", of),
+            ("path", path),
+            ("limit", "1"),
+            ("stat", "false"),
+            ("verification", "false"),
+            ("files", "false"),
+        ];
+        let commits: Option<Vec<PastCommit>> = self.gitea.get(&self.path(&["commits"]), &query)?;
+        Ok(commits.and_then(|commits| commits.into_iter().next()))
     }
 
     /// Writes changes as one commit on `branch`, or on a new one that begins there.
@@ -174,7 +237,7 @@ impl Repository {
             let plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
             let commit = snapshot.commit.clone().filter(|_| plan.is_empty());
             repository.snapshot = Some(snapshot);
-            Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff: String::new(), pull_request: None })
+            Ok(Outcome { commit, changes: plan.changes, files: files.len(), ..Outcome::default() })
         })
     }
 
@@ -198,13 +261,7 @@ impl Repository {
             // In this order: what is taken from the queue was still waiting at that commit.
             let snapshot = repository.read(delivery)?;
             let plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
-            let mut outcome = Outcome {
-                commit: snapshot.commit.clone(),
-                changes: Vec::new(),
-                files: files.len(),
-                diff: String::new(),
-                pull_request: None,
-            };
+            let mut outcome = Outcome { commit: snapshot.commit.clone(), files: files.len(), ..Outcome::default() };
             if plan.is_empty() {
                 // Or somebody has written it for us.
                 outcome.changes = std::mem::take(&mut changes);
@@ -367,24 +424,4 @@ impl From<anyhow::Error> for Tried {
 fn blob_id(content: &[u8]) -> Result<String> {
     let id = git2::Oid::hash_object(git2::ObjectType::Blob, content).context("cannot hash a file")?;
     Ok(id.to_string())
-}
-
-/// What makes `old` (its content by path) into the changes, leaving out what is so already.
-fn operations<'a>(
-    changes: &'a Changes,
-    old: impl Fn(&RelativePath) -> Result<Option<String>>,
-) -> Result<Vec<Operation<'a>>> {
-    let mut operations = Vec::new();
-    for (path, content) in changes {
-        let (operation, sha) = match (old(path)?, content) {
-            (None, None) => continue,
-            (None, Some(_)) => ("create", None),
-            (Some(sha), Some(content)) if blob_id(content)? == sha => continue,
-            (Some(sha), Some(_)) => ("update", Some(sha)),
-            (Some(sha), None) => ("delete", Some(sha)),
-        };
-        let content = content.as_ref().map(|content| BASE64.encode(content));
-        operations.push(Operation { operation, path: path.as_str(), content, sha });
-    }
-    Ok(operations)
 }

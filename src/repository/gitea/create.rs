@@ -1,10 +1,9 @@
 //! Makes a repository that is missing, where the configuration allows it.
 
-use super::{Api, Failure, On, Operation};
+use super::{Api, BASE64, Failure, On, Operation};
 use crate::gitea::Nothing;
 use crate::repository::Delivery;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Method;
 use serde_json::json;
 

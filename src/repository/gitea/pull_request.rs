@@ -5,11 +5,11 @@
 //! did stands: a branch that one has pushed to is not written, and a pull request that one has
 //! closed is not opened again for the same content.
 
-use super::{Api, Changes, Commit, On, Overlay, Plan, Repository, Role, Sha, Snapshot, Tree, Tried};
+use super::{Api, Commit, On, Overlay, PastCommit, Plan, Repository, Role, Snapshot, Tree, Tried, User, nullable};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::Failure;
 use crate::kratix::Action;
-use crate::repository::{Delivery, Outcome, PullRequest, PullRequestState, message, subject};
+use crate::repository::{Delivery, Outcome, PullRequest, PullRequestState, REQUEST_TRAILER, message, subject};
 use crate::request::Identity;
 use anyhow::{Result, anyhow};
 use reqwest::Method;
@@ -44,11 +44,6 @@ struct Pull {
     user: User,
 }
 
-#[derive(Clone, Deserialize)]
-struct User {
-    login: String,
-}
-
 /// One of the two branches of a pull request.
 #[derive(Clone, Deserialize)]
 struct End {
@@ -66,36 +61,6 @@ struct LabelInfo {
 #[derive(Deserialize)]
 struct Comment {
     body: String,
-}
-
-/// A commit of a branch that its base has not.
-#[derive(Deserialize)]
-struct Ahead {
-    sha: String,
-    commit: Details,
-    parents: Vec<Sha>,
-    #[serde(default, deserialize_with = "nullable")]
-    files: Vec<Touched>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    author: Person,
-    message: String,
-}
-
-#[derive(Deserialize)]
-struct Person {
-    email: String,
-}
-
-#[derive(Deserialize)]
-struct Touched {
-    filename: String,
-}
-
-pub fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 impl Pull {
@@ -148,15 +113,9 @@ impl Repository {
     pub(super) fn propose(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Tried> {
         let request = &delivery.cause.request;
         let base = self.read(delivery)?;
-        let base = match (&base.commit, self.create) {
-            (Some(_), _) => base,
-            (None, true) => {
-                Rc::new(Snapshot::new(self.api.clone(), Some(super::create::first_commit(&self.api, delivery)?)))
-            }
-            (None, false) => {
-                return Err(anyhow!("it is empty: have its first commit made, or set `create: true`").into());
-            }
-        };
+        if base.commit.is_none() {
+            return Err(anyhow!("it is empty: have its first commit made, or set `create: true`").into());
+        }
         let plan = self.plan(&*base, role, &delivery.cause, files)?;
         let proposal = Proposal {
             api: &self.api,
@@ -204,13 +163,7 @@ impl Proposal<'_> {
     fn bring_about(&self) -> Result<Outcome, Tried> {
         let head = self.api.head(&self.branch)?;
         let pull = self.find()?;
-        let outcome = |commit: Option<String>, pull_request| Outcome {
-            commit,
-            changes: Vec::new(),
-            files: 0,
-            diff: String::new(),
-            pull_request,
-        };
+        let outcome = |commit: Option<String>, pull_request| Outcome { commit, pull_request, ..Outcome::default() };
         let open = pull.as_ref().filter(|pull| pull.is_open());
         let state = head.as_ref().map(|head| self.state_of(head)).transpose()?;
 
@@ -315,15 +268,11 @@ impl Proposal<'_> {
         Ok(last.and_then(|event| event.user).is_none_or(|user| user.login != pull.user.login))
     }
 
-    fn operations_and_message(&self) -> Result<(Changes, String)> {
+    fn write(&self, on: On<'_>) -> Result<Commit, Tried> {
         let mut overlay = Overlay::new(&*self.base);
         overlay.apply(&self.plan);
-        Ok((overlay.changes, message(&[(&self.delivery.cause, &self.plan)], &self.delivery.trailers)))
-    }
-
-    fn write(&self, on: On<'_>) -> Result<Commit, Tried> {
-        let (changes, message) = self.operations_and_message()?;
-        let operations = self.base.operations(&changes)?;
+        let operations = self.base.operations(&overlay.changes)?;
+        let message = message(&[(&self.delivery.cause, &self.plan)], &self.delivery.trailers);
         Ok(self.api.commit(on, &operations, &message, self.delivery)?)
     }
 
@@ -360,21 +309,12 @@ impl Proposal<'_> {
 
     /// What the branch, which is at `head`, holds beside its base.
     fn state_of(&self, head: &str) -> Result<State, Tried> {
-        #[derive(Deserialize)]
-        struct Compared {
-            #[serde(deserialize_with = "nullable")]
-            commits: Vec<Ahead>,
-        }
         // Of a run that was killed.
         if !self.spare.is_empty() {
             self.api.gitea.delete(&self.api.path(&["branches", &self.spare]))?;
         }
         let base = self.base.commit.as_deref().unwrap_or_default();
-        let range = format!("{base}...{head}");
-        let path = self.api.path(&["compare", &range]);
-        let Some(Compared { commits }) = self.api.gitea.get(&path, &[("verification", "false")])? else {
-            return Ok(State::Outdated);
-        };
+        let commits = self.api.compare(base, head)?;
         // A merge is no edit, if it left what is ours as it was.
         let own: Vec<_> = commits.iter().filter(|commit| commit.parents.len() < 2).collect();
         if own.iter().any(|commit| !self.is_ours(commit)) {
@@ -414,8 +354,8 @@ impl Proposal<'_> {
         Ok(State::Current)
     }
 
-    fn is_ours(&self, commit: &Ahead) -> bool {
-        let trailer = format!("Goldpath-Request: {}", self.delivery.cause.request);
+    fn is_ours(&self, commit: &PastCommit) -> bool {
+        let trailer = format!("{REQUEST_TRAILER}{}", self.delivery.cause.request);
         commit.commit.author.email == self.delivery.author.email.as_str()
             && commit.commit.message.lines().any(|line| line == trailer)
     }

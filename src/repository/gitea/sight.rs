@@ -1,7 +1,7 @@
 //! What became of a delivery: what Gitea says of its pull request, its commits and its branch.
 
-use super::pull_request::{branch_of, nullable};
-use super::{Api, Info, RelativePath, Result, Snapshot, Tree};
+use super::pull_request::branch_of;
+use super::{Api, Info, RelativePath, Result, Snapshot, Touched, Tree, User};
 use crate::config::{GiteaRemote, Patience};
 use crate::gitea::{Failure, Gitea};
 use crate::kratix::{Action, Delivered};
@@ -109,11 +109,6 @@ struct Head {
 }
 
 #[derive(Deserialize)]
-struct Id {
-    sha: String,
-}
-
-#[derive(Deserialize)]
 struct Review {
     state: String,
     commit_id: String,
@@ -121,12 +116,7 @@ struct Review {
     user: Option<User>,
 }
 
-#[derive(Deserialize)]
-struct User {
-    login: String,
-}
-
-/// Looks at what was delivered for a request; `state_of` is the organisation whose registry holds
+/// Looks at what was delivered for a request; `state_owner` is the organisation whose registry holds
 /// Terraform's state of it, if it has one. It takes half of the deadline at most: there are two
 /// repositories.
 ///
@@ -149,15 +139,15 @@ pub fn look(
         Some(_) => {}
     }
     let mut sight = Sight::default();
-    let mut counts = delivered.commit.clone();
-    if let Some(pull) = &delivered.pull_request {
-        let (pull, commit) = api.look_at_pull(pull.number, request)?;
-        counts = commit.or(counts);
-        sight.pull_request = Some(pull);
-    }
-    if let Some((module, None)) = delivered.module.as_deref().zip(Some(&delivered.pull_request)) {
-        counts = api.last_commit_of(module)?;
-    }
+    let counts = match (&delivered.pull_request, &delivered.module) {
+        (Some(pull), _) => {
+            let (pull, commit) = api.look_at_pull(pull.number, request)?;
+            sight.pull_request = Some(pull);
+            commit.or_else(|| delivered.commit.clone())
+        }
+        (None, Some(module)) => api.last_change(remote.branch.as_str(), module)?.map(|commit| commit.sha),
+        (None, None) => delivered.commit.clone(),
+    };
     sight.was_there = counts.is_some();
     if let Some(commit) = &counts {
         sight.statuses = api.statuses(commit)?;
@@ -226,46 +216,13 @@ impl Api {
     /// The files of a pull request that its base has changed since: none where `head` is on top of
     /// the base, whatever Gitea has not found out yet.
     fn conflicts(&self, number: &str, head: &str) -> Result<Vec<RelativePath>> {
-        #[derive(Deserialize)]
-        struct Compared {
-            #[serde(deserialize_with = "nullable")]
-            commits: Vec<Ahead>,
-        }
-        #[derive(Deserialize)]
-        struct Ahead {
-            #[serde(default, deserialize_with = "nullable")]
-            files: Vec<Changed>,
-        }
-        #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-        struct Changed {
-            filename: String,
-        }
         let base = self.head(self.remote.branch.as_str())?.unwrap_or_default();
-        let range = format!("{head}...{base}");
-        let compared: Option<Compared> =
-            self.gitea.get(&self.path(&["compare", &range]), &[("verification", "false")])?;
-        let changed: BTreeSet<_> = compared.into_iter().flat_map(|c| c.commits).flat_map(|c| c.files).collect();
+        let changed: BTreeSet<_> = self.compare(head, &base)?.into_iter().flat_map(|commit| commit.files).collect();
         if changed.is_empty() {
             return Ok(Vec::new());
         }
-        let proposed = self.gitea.get_all::<Changed>(&self.path(&["pulls", number, "files"]), &[])?;
+        let proposed = self.gitea.get_all::<Touched>(&self.path(&["pulls", number, "files"]), &[])?;
         proposed.iter().filter(|file| changed.contains(file)).map(|file| RelativePath::parse(&file.filename)).collect()
-    }
-
-    /// The last commit of the branch that changed something in a folder.
-    fn last_commit_of(&self, folder: &str) -> Result<Option<String>, Failure> {
-        let commits: Option<Vec<Id>> = self.gitea.get(
-            &self.path(&["commits"]),
-            &[
-                ("sha", self.remote.branch.as_str()),
-                ("path", folder),
-                ("limit", "1"),
-                ("stat", "false"),
-                ("verification", "false"),
-                ("files", "false"),
-            ],
-        )?;
-        Ok(commits.and_then(|commits| Some(commits.into_iter().next()?.sha)))
     }
 
     /// What each program said last of a commit.

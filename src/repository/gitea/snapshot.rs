@@ -2,11 +2,11 @@
 //!
 //! Where one answer lists them all, that is asked first, and most questions need no other.
 
-use super::{Api, BASE64, Changes, Operation, blob_id, operations};
+use super::{Api, BASE64, Changes, Operation, blob_id};
 use crate::file_tree::RelativePath;
 use crate::gitea::Failure;
-use crate::repository::index;
 use crate::repository::inventory::{Plan, Tree};
+use crate::repository::{REQUEST_TRAILER, index};
 use crate::request::Identity;
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -66,19 +66,31 @@ impl Snapshot {
     }
 
     /// What makes this the tree with `changes`.
+    /// What is so already is left out.
     pub fn operations<'a>(&self, changes: &'a Changes) -> Result<Vec<Operation<'a>>> {
-        operations(changes, |path| self.sha(path))
+        let mut operations = Vec::new();
+        for (path, content) in changes {
+            let (operation, sha) = match (self.sha(path)?, content) {
+                (None, None) => continue,
+                (None, Some(_)) => ("create", None),
+                (Some(sha), Some(content)) if blob_id(content)? == sha => continue,
+                (Some(sha), Some(_)) => ("update", Some(sha)),
+                (Some(sha), None) => ("delete", Some(sha)),
+            };
+            let content = content.as_ref().map(|content| BASE64.encode(content));
+            operations.push(Operation { operation, path: path.as_str(), content, sha });
+        }
+        Ok(operations)
     }
 
     /// The id of a file's content.
     pub fn sha(&self, path: &RelativePath) -> Result<Option<String>> {
-        match self.all()? {
-            Some(all) => Ok(all.get(path.as_str()).filter(|(_, is_file)| *is_file).map(|(sha, _)| sha.clone())),
-            None if path.folders().next().is_none() => {
-                Ok(self.root()?.get(path.as_str()).filter(|(_, is_file)| *is_file).map(|(sha, _)| sha.clone()))
-            }
-            None => Ok(self.file(path)?.map(|file| file.sha.clone())),
-        }
+        let listed = match self.all()? {
+            Some(all) => all,
+            None if path.folders().next().is_none() => self.root()?,
+            None => return Ok(self.file(path)?.map(|file| file.sha.clone())),
+        };
+        Ok(listed.get(path.as_str()).filter(|(_, is_file)| *is_file).map(|(sha, _)| sha.clone()))
     }
 
     /// What is in no folder, and the outermost folders.
@@ -286,30 +298,11 @@ impl Tree for Snapshot {
 
     /// By the trailers of the last commit that touched the file.
     fn likely_owners(&self, path: &RelativePath) -> Result<Vec<Identity>> {
-        #[derive(Deserialize)]
-        struct Touched {
-            commit: Message,
-        }
-        #[derive(Deserialize)]
-        struct Message {
-            message: String,
-        }
         let Some(commit) = &self.commit else {
             return Ok(Vec::new());
         };
-        let query = [
-            ("sha", commit.as_str()),
-            ("path", path.as_str()),
-            ("limit", "1"),
-            ("stat", "false"),
-            ("verification", "false"),
-            ("files", "false"),
-        ];
-        let commits: Option<Vec<Touched>> = self.api.gitea.get(&self.api.path(&["commits"]), &query)?;
-        let messages = commits.iter().flatten().map(|touched| touched.commit.message.as_str());
-        Ok(messages
-            .flat_map(str::lines)
-            .filter_map(|line| line.strip_prefix("Goldpath-Request: ")?.parse().ok())
-            .collect())
+        let last = self.api.last_change(commit, path.as_str())?;
+        let lines = last.iter().flat_map(|last| last.commit.message.lines());
+        Ok(lines.filter_map(|line| line.strip_prefix(REQUEST_TRAILER)?.parse().ok()).collect())
     }
 }
