@@ -20,6 +20,7 @@ mod quantity;
 pub mod render;
 pub mod repository;
 pub mod request;
+pub mod review;
 pub mod template;
 pub mod track;
 pub mod violation;

@@ -1,0 +1,1 @@
+//! The comment that carries a pull request's plan.

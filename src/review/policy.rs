@@ -1,0 +1,1 @@
+//! The rules that a plan must keep: ours, and the platform's own.

@@ -1,0 +1,1 @@
+//! What a root module may say, before any program reads it.

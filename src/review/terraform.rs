@@ -1,0 +1,1 @@
+//! Runs the real Terraform, or OpenTofu, on one root module.
