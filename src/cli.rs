@@ -6,9 +6,11 @@
 
 mod diagnostics;
 mod generate;
+mod policy;
 mod requests;
 mod run;
 mod step;
+mod terraform;
 mod validate;
 
 use crate::cluster::ServiceAccount;
@@ -43,8 +45,11 @@ enum Command {
     Run(run::Arguments),
     /// Show every fault of requests
     Validate(validate::Arguments),
+    /// Show what the platform's rules find in plans of Terraform
+    Policy(policy::Arguments),
     /// Bring the generated files of this repository up to date
     Generate(generate::Arguments),
+    Terraform(terraform::Arguments),
     /// Print what makes a shell complete this command
     Completions {
         /// The shell
@@ -64,7 +69,7 @@ struct Files {
 #[derive(Args)]
 struct ConfigArgs {
     /// The platform's configuration [default: /etc/goldpath/config.yaml if it is there]
-    #[arg(long, env = "GOLDPATH_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "GOLDPATH_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -118,7 +123,9 @@ impl Cli {
         match self.command {
             Command::Run(arguments) => run::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
+            Command::Policy(arguments) => policy::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
+            Command::Terraform(arguments) => terraform::run(&arguments),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "goldpath", &mut script);

@@ -5,6 +5,7 @@
 //! them has to be in the namespaces of the requests.
 
 mod read;
+mod review;
 
 use crate::cluster::ServiceAccount;
 use crate::document::Unreadable;
@@ -41,6 +42,8 @@ pub struct Config {
     pub repositories: BTreeMap<Role, Remote>,
     /// The private organisation whose registry holds Terraform's states, one a root module.
     pub state_owner: Option<Username>,
+    /// How Terraform is reviewed in Gitea Actions, where it is.
+    pub review: Option<crate::review::Settings>,
     /// When a step gives up.
     pub patience: Patience,
 }
@@ -65,6 +68,7 @@ impl Default for Config {
             trailers: Vec::new(),
             repositories: BTreeMap::new(),
             state_owner: None,
+            review: None,
             patience: Patience::default(),
         }
     }
@@ -262,9 +266,15 @@ enum Place {
     Path(PathBuf),
     Key(Arc<[u8]>),
     SecretKey(Arc<ServiceAccount>),
+    Variable,
 }
 
 impl NamedFile {
+    /// The name in the configuration, as `policy/example.rego`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What the file holds now.
     ///
     /// # Errors
@@ -273,6 +283,7 @@ impl NamedFile {
         match &self.place {
             Place::Path(path) => fs::read(path).with_context(|| format!("cannot read {}", path.display())),
             Place::Key(content) => Ok(content.to_vec()),
+            Place::Variable => Ok(std::env::var_os(&self.name).unwrap_or_default().into_encoded_bytes()),
             Place::SecretKey(account) => account.secret()?.remove(&self.name).with_context(|| {
                 format!("the Secret `goldpath-gitea` in the namespace `goldpath-system` has no key `{}`", self.name)
             }),
@@ -280,10 +291,19 @@ impl NamedFile {
     }
 }
 
+impl NamedFile {
+    /// What stands in an environment variable instead of a file; none where it is not set.
+    pub fn variable(name: &str) -> Option<Self> {
+        std::env::var_os(name)?;
+        Some(Self { name: name.to_owned(), place: Place::Variable })
+    }
+}
+
 impl fmt::Display for NamedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Path(path) => write!(f, "{}", path.display()),
+            Place::Variable => write!(f, "the environment variable {}", self.name),
             Place::Key(_) => write!(f, "key `{}` of the ConfigMap `goldpath`", self.name),
             Place::SecretKey(_) => write!(f, "key `{}` of the Secret `goldpath-gitea`", self.name),
         }
@@ -408,6 +428,13 @@ mod tests {
         Config::parse("config.yaml", text.as_bytes().to_vec(), &Source::Folder("/etc/goldpath".into()))
     }
 
+    fn with_review(text: &str) -> Result<Config, Unusable> {
+        parse(&format!(
+            "{text}\nstate: {{owner: states}}\ngitea: {{url: 'https://git.company.com/', tokenFile: token}}\n\
+             repositories: {{infrastructure: {{owner: platform, name: i}}}}"
+        ))
+    }
+
     fn gitea(config: &Config, role: Role) -> &GiteaRemote {
         match &config.repositories[&role] {
             Remote::Gitea(remote) => remote,
@@ -438,7 +465,8 @@ mod tests {
     fn the_example_is_right_and_shows_the_built_in_values() {
         let (example, built_in) = (parse(include_str!("../config.example.yaml")).unwrap(), Config::default());
         assert_eq!(example.repositories.len(), 2);
-        let Config { gitea_url, defaults, author, trailers, repositories: _, state_owner: _, patience } = example;
+        let Config { gitea_url, defaults, author, trailers, repositories: _, state_owner: _, review, patience } =
+            example;
         assert_eq!(
             format!("{gitea_url} {defaults:?} {author:?} {trailers:?} {patience:?}"),
             format!(
@@ -446,6 +474,8 @@ mod tests {
                 built_in.gitea_url, built_in.defaults, built_in.author, built_in.trailers, built_in.patience
             )
         );
+        let least = "review: {user: goldpath-review, repository: {owner: platform, name: review}}";
+        assert_eq!(format!("{:?}", review.unwrap()), format!("{:?}", with_review(least).unwrap().review.unwrap()));
     }
 
     #[test]
@@ -464,10 +494,8 @@ mod tests {
         .unwrap_err();
         let text = error.to_string();
         assert!(!text.contains("s3cret"), "{text}");
-        let Faulty::Wrong(faults) = *error.fault else { panic!("{text}") };
-        let found: Vec<_> = faults.iter().map(|f| (f.path.as_str(), f.rule, f.span.map(|s| s.line))).collect();
         assert_eq!(
-            found,
+            places(&error),
             [
                 ("defaults.emailDomian", "unknown-field", Some(2)),
                 ("deadlineSeconds", "range", Some(3)),
@@ -479,6 +507,79 @@ mod tests {
                 ("trailers", "trailer", Some(8)),
             ]
         );
+    }
+
+    fn places(error: &Unusable) -> Vec<(&str, &str, Option<usize>)> {
+        let Faulty::Wrong(faults) = &*error.fault else { panic!("{error}") };
+        faults.iter().map(|f| (f.path.as_str(), f.rule, f.span.map(|s| s.line))).collect()
+    }
+
+    #[test]
+    fn every_slip_about_reviews_is_shown_with_its_place() {
+        let error = parse(
+            "review:\n  user: a b\n  owners: [a, 'b c']\n  parallel: 65\n  approvals: {required: maybe, maxAgeDays: 0}\n  \
+             terraform:\n    timeoutSeconds: 9\n    environment: [PG_CONN_STR, TF_CLI_ARGS_plan, PATH, lower]\n    \
+             backend: {type: pg, settings: {schema_name: shared}}\n  \
+             policy:\n    providers: [gitea]\n    resources: ['*']\n    \
+             waivers: [{rule: visibility, module: /, until: soon}, {rule: root-module, module: a, reason: x}]\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            places(&error),
+            [
+                ("review.repository", "required", Some(2)),
+                ("repositories.infrastructure", "required", Some(2)),
+                ("review.user", "pattern", Some(2)),
+                ("review.owners[1]", "pattern", Some(3)),
+                ("review.parallel", "range", Some(4)),
+                ("review.approvals.required", "type", Some(5)),
+                ("review.approvals.maxAgeDays", "range", Some(5)),
+                ("review.terraform.timeoutSeconds", "range", Some(7)),
+                ("review.terraform.environment[1]", "environment", Some(8)),
+                ("review.terraform.environment[2]", "environment", Some(8)),
+                ("review.terraform.environment[3]", "environment", Some(8)),
+                ("review.terraform.backend.settings", "backend", Some(9)),
+                ("review.policy.providers[0]", "provider", Some(11)),
+                ("review.policy.resources[0]", "resource-type", Some(12)),
+                ("review.policy.waivers[0].reason", "required", Some(13)),
+                ("review.policy.waivers[0].module", "root-module", Some(13)),
+                ("review.policy.waivers[0].until", "time", Some(13)),
+                ("review.policy.waivers[1].rule", "waiver", Some(13)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_review_is_told_is_read() {
+        let review = with_review(
+            "review:\n  user: r\n  repository: {owner: o, name: n}\n  owners: [alice]\n  approvals: {maxAgeDays: 2}\n  \
+             terraform: {lockFile: .terraform.lock.hcl, backend: {type: pg, settings: {schema_name: 'g_{state}'}}}\n  \
+             policy:\n    publicVisibility: false\n    resources: ['gitea_*']\n    rules: [policy/example.rego]\n    waivers:\n    \
+             - {rule: visibility, module: teams/alpha, until: 2027-01-31, reason: open source}\n    \
+             - {rule: destroy, module: teams/beta, until: '2027-01-31T12:00:00+01:00', reason: moved}",
+        )
+        .unwrap()
+        .review
+        .unwrap();
+        assert_eq!((review.needs_approval, review.approval_age), (true, Duration::from_secs(2 * 24 * 3600)));
+        let settings = vec![("schema_name".to_owned(), "g_{state}".to_owned())];
+        assert_eq!(review.terraform.backend, crate::review::Backend::Other { kind: "pg".to_owned(), settings });
+        assert_eq!(review.terraform.lock_file.unwrap().to_string(), "/etc/goldpath/.terraform.lock.hcl");
+        assert_eq!((review.policy.public, review.policy.providers), (false, vec!["go-gitea/gitea".to_owned()]));
+        assert_eq!(review.policy.rules[0].name(), "policy/example.rego");
+        let until: Vec<_> = review.policy.waivers.iter().map(|w| w.until.unwrap().to_string()).collect();
+        assert_eq!(until, ["2027-01-31T23:59:59Z", "2027-01-31T11:00:00Z"]);
+    }
+
+    #[test]
+    fn states_in_gitea_need_their_organisation() {
+        let review = "review: {user: r, repository: {owner: o, name: n}";
+        let rest =
+            "gitea: {url: 'https://g.example', tokenFile: t}\nrepositories: {infrastructure: {owner: p, name: i}}";
+        let error = parse(&format!("{review}}}\n{rest}")).unwrap_err();
+        assert_eq!(places(&error), [("state.owner", "required", Some(1))]);
+        let backend = "terraform: {backend: {type: pg, settings: {schema_name: 'g_{state}'}}}";
+        parse(&format!("{review}, {backend}}}\n{rest}")).unwrap();
     }
 
     #[test]

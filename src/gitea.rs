@@ -8,7 +8,8 @@ use crate::http;
 use crate::violation::is_deceptive;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::multipart::{Form, Part};
+use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, DATE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest answer that is read, in bytes: a page of a thousand entries takes a quarter of one.
@@ -64,6 +66,8 @@ pub struct Gitea {
     /// How long a call may take, and when all of them have to be over.
     call: Duration,
     end: Option<Instant>,
+    /// How often a call without an answer is made again.
+    retries: u32,
 }
 
 /// A path of the API, segment by segment: no text in it can become another path.
@@ -98,12 +102,19 @@ impl Gitea {
             time: Mutex::new(None),
             call,
             end: None,
+            retries: 0,
         })
     }
 
     /// Has every call end before `end`, so that it can still be said who did not answer.
     pub fn until(self, end: Instant) -> Self {
         Self { end: Some(end), ..self }
+    }
+
+    /// Has each call without an answer made again, so often, after pauses of 1 s, 2 s, 4 s and so on:
+    /// for callers to whom it is the same if Gitea has heard a call twice.
+    pub fn retrying(self, retries: u32) -> Self {
+        Self { retries, ..self }
     }
 
     /// Asks for something that need not be there.
@@ -167,6 +178,18 @@ impl Gitea {
         self.accepted(&method, path, status, answer).map(drop)
     }
 
+    /// Sends a file, as a form of a page would, and gives what Gitea says of it.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn upload<T: DeserializeOwned>(&self, path: Path<'_>, name: &str, text: String) -> Result<T, Failure> {
+        let part = Part::text(text).file_name(name.to_owned());
+        let part = part.mime_str("text/plain").map_err(|error| Failure::Refused(error.to_string()))?;
+        let request = self.http.post(self.url(path, &[])).multipart(Form::new().part("attachment", part));
+        let (status, answer) = self.send_once(request.header(AUTHORIZATION, self.token()))?;
+        self.parse(path, &self.accepted(&Method::POST, path, status, answer)?)
+    }
+
     /// Removes something; what is gone already is removed.
     ///
     /// # Errors
@@ -201,8 +224,30 @@ impl Gitea {
         self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Calls, with the token that is valid now: one that was refused is read again, once.
+    /// Calls, as often as [`Gitea::retrying`] says while there is no answer.
     fn call(
+        &self,
+        method: &Method,
+        path: Path<'_>,
+        query: &[(&str, &str)],
+        body: Option<&impl Serialize>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let mut pause = Duration::from_secs(1);
+        for _ in 0..self.retries {
+            match self.call_with_token(method, path, query, body) {
+                Err(Failure::Passing { after, .. }) => {
+                    thread::sleep(after.unwrap_or(pause).min(Duration::from_secs(60)))
+                }
+                Ok((status, _)) if status.is_server_error() => thread::sleep(pause),
+                answer => return answer,
+            }
+            pause *= 2;
+        }
+        self.call_with_token(method, path, query, body)
+    }
+
+    /// Calls, with the token that is valid now: one that was refused is read again, once.
+    fn call_with_token(
         &self,
         method: &Method,
         path: Path<'_>,
@@ -229,6 +274,14 @@ impl Gitea {
         body: Option<&impl Serialize>,
         token: &HeaderValue,
     ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let mut request = self.http.request(method.clone(), self.url(path, query)).header(AUTHORIZATION, token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send_once(request)
+    }
+
+    fn url(&self, path: Path<'_>, query: &[(&str, &str)]) -> Url {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("api");
@@ -241,12 +294,12 @@ impl Gitea {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        url
+    }
+
+    fn send_once(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Failure> {
         let left = self.end.map_or(self.call, |end| end.saturating_duration_since(Instant::now()));
-        let mut request = self.http.request(method.clone(), url).header(AUTHORIZATION, token);
-        request = request.timeout(left.min(self.call));
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+        let request = request.timeout(left.min(self.call));
         let response = request.send().map_err(|error| self.unanswered(&error))?;
         let status = response.status();
         if status.is_redirection() {

@@ -6,7 +6,7 @@
 mod git;
 mod gitea;
 mod index;
-mod inventory;
+pub(crate) mod inventory;
 
 use crate::config::{Author, Config, Remote};
 use crate::file_tree::{FileTree, RelativePath};
@@ -22,6 +22,7 @@ use std::fmt;
 use std::time::Instant;
 
 pub use git::create as create_repository;
+pub(crate) use gitea::{Api, User, snapshot};
 pub use gitea::{Pull, Sight, Status, look};
 
 /// For whom something is written.

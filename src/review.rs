@@ -4,16 +4,23 @@
 //! What counts is recorded by one Gitea user alone, whose token no workflow of the infrastructure
 //! repository can reach; docs/review.md says who can do what.
 
+mod apply;
 pub mod changes;
 pub mod comment;
+mod drift;
+mod judge;
+mod plan;
 pub mod policy;
+mod site;
 pub mod source;
 pub mod terraform;
 
-use crate::config::NamedFile;
+use crate::config::{Config, NamedFile};
 use crate::names::{RepositoryName, Username};
 use crate::violation::{Refusal, quote};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
+use judge::Review;
 use std::fmt;
 use std::time::Duration;
 
@@ -162,4 +169,48 @@ impl fmt::Display for RootModule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Plans the open pull requests that have no plan for their head commit, or the one of a number.
+/// Gives a line each, and whether all went well.
+///
+/// # Errors
+/// A configuration or a server that is of no use; a fault of one pull request is told in it.
+pub fn plan(config: &Config, pull: Option<u64>, now: Timestamp) -> Result<(Vec<String>, bool)> {
+    Review::open(config, now)?.plan(pull)
+}
+
+/// Applies what is merged and approved, and not yet applied. Gives a line a root module, and whether
+/// all went well.
+///
+/// # Errors
+/// As [`plan`].
+pub fn apply(config: &Config, now: Timestamp) -> Result<(Vec<String>, bool)> {
+    Review::open(config, now)?.apply()
+}
+
+/// Keeps an issue open for each root module whose objects were changed by hand. Gives a line for
+/// each, and whether all could be looked at.
+///
+/// # Errors
+/// As [`plan`].
+pub fn drift(config: &Config, now: Timestamp) -> Result<(Vec<String>, bool)> {
+    Review::open(config, now)?.drift()
+}
+
+/// Releases the lock of a root module's state in Gitea's registry, which `terraform force-unlock`
+/// cannot.
+///
+/// # Errors
+/// As [`plan`]; a lock of another ID.
+pub fn unlock(config: &Config, module: &RootModule, id: &str) -> Result<String> {
+    let owner = config.state_owner.as_ref().context("the configuration has no `state.owner`")?;
+    site::unlock(config, owner.as_str(), module, id)?;
+    Ok(format!("{module}: the lock {id} is released"))
+}
+
+/// SHA-256, in hex.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,6 +9,7 @@ use crate::fields::{self, Fields, one_of, wrong_type};
 use crate::names::{BranchName, DisplayName, Domain, Email, Label, RepositoryName, Username};
 use crate::promise::Role;
 use crate::quantity::{Count, Quantity};
+use crate::review::Backend;
 use crate::violation::{Refusal, is_deceptive, quote};
 use regex::Regex;
 use reqwest::Url;
@@ -50,7 +51,9 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             Some(Author { name: name?, email: email? })
         });
         let trailers = config.value("trailers", read_trailers);
+        let mut has_infrastructure = false;
         let repositories = config.object("repositories", |repositories| {
+            has_infrastructure = repositories.has(Role::Infrastructure.as_str());
             let mut remotes = BTreeMap::new();
             for role in Role::ALL {
                 let remote = repositories.object(role.as_str(), |remote| read_remote(remote, role, &server, source));
@@ -59,6 +62,20 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             Some(remotes)
         });
         let state_owner = config.object("state", |state| state.required("owner", Username::parse));
+        let review = config.object("review", |review| {
+            let settings = super::review::read(review, source);
+            let refuse =
+                |what: &str, help: &str| Refusal::new("required", format!("{what}: `review` needs it")).help(help);
+            let infrastructure = repositories.as_ref().and_then(|r| r.get(&Role::Infrastructure));
+            if !has_infrastructure || matches!(infrastructure, Some(Remote::Git(_))) {
+                let refusal = refuse("is not in Gitea", "name its `owner` and `name`");
+                review.fault("repositories.infrastructure".to_owned(), refusal);
+            }
+            if state_owner.is_none() && settings.as_ref().is_some_and(|s| s.terraform.backend == Backend::Gitea) {
+                review.fault("state.owner".to_owned(), refuse("is missing", "add it, or `review.terraform.backend`"));
+            }
+            settings
+        });
         let usual = Patience::default();
         let seconds = |number: Option<u64>, usual| number.map_or(usual, Duration::from_secs);
         let patience = Patience {
@@ -74,6 +91,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             trailers: trailers.unwrap_or_default(),
             repositories: repositories.unwrap_or_default(),
             state_owner,
+            review,
             patience,
         })
     });
@@ -182,21 +200,21 @@ fn parse_location(url: &str) -> Result<Location, Refusal> {
     }
 }
 
-fn parse_file(name: &str) -> Result<&str, Refusal> {
+pub(super) fn parse_file(name: &str) -> Result<&str, Refusal> {
     match name.is_empty() || name.chars().any(is_deceptive) {
         true => Err(Refusal::new("file", format!("{} is not the name of a file", quote(name)))),
         false => Ok(name),
     }
 }
 
-fn parse_bool(node: &Node) -> Result<bool, Refusal> {
+pub(super) fn parse_bool(node: &Node) -> Result<bool, Refusal> {
     match node.value {
         Value::Bool(value) => Ok(value),
         _ => Err(wrong_type(node, "a boolean").help("use `true` or `false`")),
     }
 }
 
-fn within(node: &Node, least: u64, most: u64) -> Result<u64, Refusal> {
+pub(super) fn within(node: &Node, least: u64, most: u64) -> Result<u64, Refusal> {
     match &node.value {
         Value::Number(number) => match number.as_u64() {
             Some(n) if (least..=most).contains(&n) => Ok(n),

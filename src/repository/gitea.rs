@@ -8,7 +8,7 @@ mod create;
 mod pull_request;
 mod queue;
 mod sight;
-mod snapshot;
+pub(crate) mod snapshot;
 
 use super::inventory::{self, Changes, Overlay, Plan, Tree, Unplanned};
 use super::{Cause, Delivery, Outcome, Undelivered};
@@ -23,13 +23,14 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use sight::{Pull, Sight, Status, look};
 
 /// One repository, while it is delivered to.
 pub struct Repository {
-    api: Rc<Api>,
+    api: Arc<Api>,
     patience: Patience,
     deadline: Instant,
     /// Whether to make what is missing.
@@ -39,9 +40,9 @@ pub struct Repository {
 }
 
 /// The API of one repository.
-struct Api {
-    gitea: Gitea,
-    remote: GiteaRemote,
+pub(crate) struct Api {
+    pub gitea: Gitea,
+    pub remote: GiteaRemote,
 }
 
 #[derive(Deserialize)]
@@ -76,8 +77,8 @@ struct Sha {
 
 /// A commit that was there, with what it says and changed.
 #[derive(Deserialize)]
-struct PastCommit {
-    sha: String,
+pub(crate) struct PastCommit {
+    pub sha: String,
     commit: Details,
     parents: Vec<Sha>,
     #[serde(default, deserialize_with = "nullable")]
@@ -102,8 +103,8 @@ struct Touched {
 
 /// Who does something in Gitea.
 #[derive(Clone, Deserialize)]
-struct User {
-    login: String,
+pub(crate) struct User {
+    pub login: String,
 }
 
 /// A list that Gitea may leave out, or give as `null`.
@@ -124,14 +125,14 @@ struct Operation<'a> {
 
 impl Api {
     /// The path of something in the repository.
-    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
+    pub fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
         let mut path = vec!["repos", self.remote.owner.as_str(), self.remote.name.as_str()];
         path.extend(rest.iter().flat_map(|part| part.split('/')));
         path
     }
 
     /// The commit that a branch is at.
-    fn head(&self, branch: &str) -> Result<Option<String>, Failure> {
+    pub fn head(&self, branch: &str) -> Result<Option<String>, Failure> {
         Ok(self.gitea.get::<Branch>(&self.path(&["branches", branch]), &[])?.map(|branch| branch.commit.id))
     }
 
@@ -162,7 +163,7 @@ impl Api {
     }
 
     /// The last commit of a branch or commit that changed something at a path.
-    fn last_change(&self, of: &str, path: &str) -> Result<Option<PastCommit>, Failure> {
+    pub fn last_change(&self, of: &str, path: &str) -> Result<Option<PastCommit>, Failure> {
         let query = [
             ("sha", of),
             ("path", path),
@@ -223,7 +224,7 @@ impl Repository {
         // Later than the last try begins, earlier than the process ends.
         let end = deadline + patience.deadline.mul_f32(0.15);
         let gitea = Gitea::open(remote, patience.call)?.until(end);
-        let api = Rc::new(Api { gitea, remote: remote.clone() });
+        let api = Arc::new(Api { gitea, remote: remote.clone() });
         Ok(Self { api, patience: *patience, deadline, create: remote.create && !dry_run, snapshot: None })
     }
 

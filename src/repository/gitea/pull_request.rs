@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What the body of a pull request holds that we have closed ourselves.
 const CLOSED: &str = "<!-- goldpath: closed -->";
@@ -147,7 +148,7 @@ fn digest(files: &FileTree) -> String {
 
 /// One delivery that is to be a pull request.
 struct Proposal<'r> {
-    api: &'r Rc<Api>,
+    api: &'r Arc<Api>,
     role: Role,
     delivery: &'r Delivery,
     branch: String,
@@ -469,7 +470,8 @@ impl Proposal<'_> {
 
     fn comments(&self, pull: &Pull) -> Result<Vec<Comment>, Failure> {
         let number = pull.number.to_string();
-        self.api.gitea.get_all(&self.api.path(&["issues", &number, "comments"]), &[])
+        // All at once: this list of Gitea's has no pages.
+        Ok(self.api.gitea.get(&self.api.path(&["issues", &number, "comments"]), &[])?.unwrap_or_default())
     }
 
     fn title(&self) -> String {

@@ -20,7 +20,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a ticket counts, by Gitea's clock: as long as a slow commit takes.
@@ -38,7 +38,7 @@ const PREFIX: &str = "goldpath/queue/";
 
 /// A writer's place in the line.
 pub struct Queue {
-    api: Rc<Api>,
+    api: Arc<Api>,
     tag: String,
     payload: Payload,
     /// Our own ticket, and since when we have it.
@@ -84,7 +84,7 @@ struct Release {
 
 impl Queue {
     /// A place for a delivery, which is not taken yet.
-    pub fn new(api: Rc<Api>, cause: &Cause, files: &FileTree) -> Self {
+    pub fn new(api: Arc<Api>, cause: &Cause, files: &FileTree) -> Self {
         let branch = format!("{}/{}/{}", api.remote.owner, api.remote.name, api.remote.branch);
         let files = files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
         let tag = format!("{PREFIX}{}", cause.request.path());

@@ -9,7 +9,7 @@ use crate::repository::inventory;
 use crate::request::Identity;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What became of a delivery to one repository.
@@ -129,7 +129,7 @@ pub fn look(
     request: &Identity,
     state_owner: Option<&str>,
 ) -> Result<Sight> {
-    let api = Rc::new(Api {
+    let api = Arc::new(Api {
         gitea: Gitea::open(remote, patience.call)?.until(Instant::now() + patience.deadline / 2),
         remote: remote.clone(),
     });
@@ -176,7 +176,7 @@ fn files_of(snapshot: &Snapshot, request: &Identity) -> Result<BTreeSet<Relative
 
 impl Api {
     /// What became of a pull request, and which commit of it counts.
-    fn look_at_pull(self: &Rc<Self>, number: u64, request: &Identity) -> Result<(Pull, Option<String>)> {
+    fn look_at_pull(self: &Arc<Self>, number: u64, request: &Identity) -> Result<(Pull, Option<String>)> {
         let number = number.to_string();
         let ours = [Action::Configure, Action::Delete].map(|action| branch_of(request, action));
         // In a repository that was made again the number is another's.
@@ -238,7 +238,7 @@ impl Api {
     }
 
     /// Which of the files are not on the branch as they were at `commit`.
-    fn drifted(self: &Rc<Self>, commit: Option<&str>, files: &BTreeSet<RelativePath>) -> Result<Vec<RelativePath>> {
+    fn drifted(self: &Arc<Self>, commit: Option<&str>, files: &BTreeSet<RelativePath>) -> Result<Vec<RelativePath>> {
         let head = self.head(self.remote.branch.as_str())?;
         if head.as_deref() == commit {
             return Ok(Vec::new());

@@ -14,13 +14,14 @@ use serde::Deserialize;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// How many entries Gitea gives at once at most (`DEFAULT_GIT_TREES_PER_PAGE`).
 const PAGE: &str = "1000";
 
 /// The files of one commit.
 pub struct Snapshot {
-    api: Rc<Api>,
+    api: Arc<Api>,
     /// None for a repository that is still empty.
     pub commit: Option<String>,
     /// None where they are too many.
@@ -45,29 +46,33 @@ fn by_path(entries: Vec<Entry>) -> All {
 
 /// A folder's entries, as Gitea lists them.
 #[derive(Deserialize)]
-struct Listing {
-    tree: Vec<Entry>,
+pub struct Listing {
+    pub sha: String,
+    pub tree: Vec<Entry>,
     truncated: bool,
     total_count: usize,
 }
 
 #[derive(Deserialize)]
-struct Entry {
-    path: String,
-    sha: String,
-    r#type: String,
+pub struct Entry {
+    pub path: String,
+    pub sha: String,
+    pub r#type: String,
+    pub mode: String,
+    #[serde(default)]
+    pub size: u64,
 }
 
 impl Snapshot {
     /// What the repository holds at `commit`.
-    pub fn new(api: Rc<Api>, commit: Option<String>) -> Self {
+    pub fn new(api: Arc<Api>, commit: Option<String>) -> Self {
         let (all, root, folders, files, entities) = Default::default();
         Self { api, commit, all, root, folders, files, entities }
     }
 
     /// What makes this the tree with `changes`.
     /// What is so already is left out.
-    pub fn operations<'a>(&self, changes: &'a Changes) -> Result<Vec<Operation<'a>>> {
+    pub(super) fn operations<'a>(&self, changes: &'a Changes) -> Result<Vec<Operation<'a>>> {
         let mut operations = Vec::new();
         for (path, content) in changes {
             let (operation, sha) = match (self.sha(path)?, content) {
@@ -195,7 +200,7 @@ impl Snapshot {
     }
 
     /// Every entry of a folder, all pages of it.
-    fn list_all(&self, folder: &str, below: bool) -> Result<Vec<Entry>, Failure> {
+    pub fn list_all(&self, folder: &str, below: bool) -> Result<Vec<Entry>, Failure> {
         let Some(first) = self.list(folder, 1, below, PAGE)? else {
             return Ok(Vec::new());
         };
@@ -230,7 +235,7 @@ impl Snapshot {
     }
 }
 
-fn list(
+pub fn list(
     api: &Api,
     commit: &str,
     folder: &str,

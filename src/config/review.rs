@@ -1,0 +1,174 @@
+//! Reads `review:`, what the platform decides for Terraform in Gitea Actions.
+
+use super::read::{parse_bool, parse_file, within};
+use super::{NamedFile, Source};
+use crate::document::{Node, Value};
+use crate::fields::{Fields, wrong_type};
+use crate::names::{RepositoryName, Username};
+use crate::review::policy::NOT_WAIVED;
+use crate::review::{Backend, PolicySettings, RootModule, Settings, TerraformSettings, Waiver};
+use crate::violation::{Refusal, is_deceptive, quote};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use regex::Regex;
+use std::time::Duration;
+
+/// Reads the section, whose files are found by `source`.
+pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source) -> Option<Settings> {
+    let user = review.required("user", Username::parse);
+    review.require("repository");
+    let repository = review.object("repository", |repository| {
+        let owner = repository.required("owner", Username::parse);
+        let name = repository.required("name", RepositoryName::parse);
+        Some((owner?, name?))
+    });
+    let owners = review.texts("owners", 50, Username::parse);
+    let parallel = review.value("parallel", |node| within(node, 1, 64)).unwrap_or(4);
+    let approvals = review.object("approvals", |approvals| {
+        let required = approvals.value("required", parse_bool);
+        Some((required, approvals.value("maxAgeDays", |node| within(node, 1, 365))))
+    });
+    let (needs_approval, days) = approvals.unwrap_or_default();
+    let terraform = review.object("terraform", |terraform| Some(read_terraform(terraform, source)));
+    let policy = review.object("policy", |policy| Some(read_policy(policy, source)));
+    Some(Settings {
+        user: user?,
+        repository: repository?,
+        owners,
+        needs_approval: needs_approval.unwrap_or(true),
+        approval_age: Duration::from_secs(days.unwrap_or(14) * 24 * 3600),
+        parallel: parallel as usize,
+        terraform: terraform.unwrap_or_else(usual_terraform),
+        policy: policy.unwrap_or_default(),
+    })
+}
+
+fn usual_terraform() -> TerraformSettings {
+    TerraformSettings {
+        program: "terraform".to_owned(),
+        timeout: Duration::from_secs(600),
+        lock_timeout: Duration::from_secs(60),
+        lock_file: None,
+        environment: Vec::new(),
+        backend: Backend::Gitea,
+    }
+}
+
+fn read_terraform(terraform: &mut Fields<'_, '_>, source: &Source) -> TerraformSettings {
+    let usual = usual_terraform();
+    let seconds = |number: Option<u64>, usual| number.map_or(usual, Duration::from_secs);
+    TerraformSettings {
+        program: terraform.optional("program", |name| Ok(parse_file(name)?.to_owned())).unwrap_or(usual.program),
+        timeout: seconds(terraform.value("timeoutSeconds", |node| within(node, 10, 7200)), usual.timeout),
+        lock_timeout: seconds(terraform.value("lockTimeoutSeconds", |node| within(node, 0, 3600)), usual.lock_timeout),
+        lock_file: terraform.optional("lockFile", |name| find_file(name, source)),
+        environment: terraform.texts("environment", 50, parse_variable),
+        backend: terraform.object("backend", read_backend).unwrap_or(usual.backend),
+    }
+}
+
+fn read_backend(backend: &mut Fields<'_, '_>) -> Option<Backend> {
+    let kind = backend.required("type", |text| {
+        matching(text, "^[a-z][a-z0-9_-]{0,63}$", "backend", "is not the type of a backend", "write it as in `pg`")
+    });
+    backend.require("settings");
+    let settings = backend.value("settings", read_settings);
+    Some(Backend::Other { kind: kind?, settings: settings? })
+}
+
+/// Settings of which one must tell the root modules apart: else they would share one state, and
+/// each apply would destroy what the others made.
+fn read_settings(node: &Node) -> Result<Vec<(String, String)>, Refusal> {
+    let Value::Map(entries) = &node.value else {
+        return Err(wrong_type(node, "a mapping"));
+    };
+    let refuse = |what: String| {
+        Err(Refusal::new("backend", what).help("write texts of one line, one with `{state}`, the state's name"))
+    };
+    let mut settings = Vec::new();
+    for (key, value) in entries {
+        let is_name = !key.name.is_empty() && key.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        match value.as_str() {
+            Some(text) if is_name && text.len() <= 1000 && !text.chars().any(is_deceptive) => {
+                settings.push((key.name.clone(), text.to_owned()));
+            }
+            _ => return refuse(format!("{} is not a setting of a backend", quote(&key.name))),
+        }
+    }
+    match settings.iter().any(|(_, text)| text.contains("{state}")) {
+        true => Ok(settings),
+        false => refuse("gives every root module the same state".to_owned()),
+    }
+}
+
+fn read_policy(policy: &mut Fields<'_, '_>, source: &Source) -> PolicySettings {
+    let usual = PolicySettings::default();
+    let (has_providers, has_resources) = (policy.has("providers"), policy.has("resources"));
+    let providers = policy.texts("providers", 50, |text| {
+        let pattern = "^([a-z0-9.-]{1,253}/)?[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$";
+        matching(text, pattern, "provider", "is not the source of a provider", "write it as in `go-gitea/gitea`")
+    });
+    let resources = policy.texts("resources", 500, |text| {
+        let help = "write it as in `gitea_team`, or `gitea_*` for all that begin so";
+        matching(text, r"^[a-z][a-z0-9_]{0,127}\*?$", "resource-type", "is not the type of a resource", help)
+    });
+    PolicySettings {
+        providers: if has_providers { providers } else { usual.providers },
+        resources: if has_resources { resources } else { usual.resources },
+        public: policy.value("publicVisibility", parse_bool).unwrap_or(usual.public),
+        rules: policy.texts("rules", 50, |name| find_file(name, source)),
+        waivers: policy.objects("waivers", 500, read_waiver),
+    }
+}
+
+fn read_waiver(waiver: &mut Fields<'_, '_>) -> Option<Waiver> {
+    let rule = waiver.required("rule", |text| match text {
+        NOT_WAIVED => Err(Refusal::new("waiver", format!("{} cannot be waived", quote(text)))),
+        _ => matching(text, "^[A-Za-z0-9._-]{1,100}$", "waiver", "is not the id of a rule", "write it as in `destroy`"),
+    });
+    let module = waiver.required("module", RootModule::parse);
+    let has_until = waiver.has("until");
+    let until = waiver.optional("until", parse_until);
+    let reason = waiver.required("reason", |text| {
+        match text.trim().is_empty() || text.len() > 500 || text.chars().any(is_deceptive) {
+            true => Err(Refusal::new("reason", "is not a text of one line").help("use at most 500 bytes")),
+            false => Ok(text.to_owned()),
+        }
+    });
+    // One whose end cannot be read must not last for ever.
+    (has_until == until.is_some()).then_some(())?;
+    Some(Waiver { rule: rule?, module: module?, until, reason: reason? })
+}
+
+/// A moment, or a day of which the end counts.
+fn parse_until(text: &str) -> Result<Timestamp, Refusal> {
+    let end = |day: Date| Some(day.at(23, 59, 59, 0).to_zoned(TimeZone::UTC).ok()?.timestamp());
+    text.parse().ok().or_else(|| end(text.parse().ok()?)).ok_or_else(|| {
+        Refusal::new("time", format!("{} is not a day", quote(text)))
+            .help("write it as in `2027-01-31` or `2027-01-31T12:00:00Z`")
+    })
+}
+
+fn find_file(name: &str, source: &Source) -> Result<NamedFile, Refusal> {
+    source
+        .plain(parse_file(name)?)
+        .ok_or_else(|| Refusal::new("file", format!("{} is no key of the ConfigMap", quote(name))).help("add the key"))
+}
+
+/// The name of a variable that changes nothing about which program runs, and with which arguments.
+fn parse_variable(name: &str) -> Result<String, Refusal> {
+    if name == "PATH" || name.starts_with("LD_") || name.starts_with("TF_CLI_ARGS") {
+        let refusal = Refusal::new("environment", format!("{} decides what is run", quote(name)));
+        return Err(refusal.help("leave it out: nobody could tell from the configuration what that is"));
+    }
+    let help = "write it as in `PG_CONN_STR`";
+    matching(name, "^[A-Z_][A-Z0-9_]{0,127}$", "environment", "is not the name of a variable", help)
+}
+
+fn matching(text: &str, pattern: &str, rule: &'static str, why: &str, help: &str) -> Result<String, Refusal> {
+    match Regex::new(pattern).expect("a constant").is_match(text) {
+        true => Ok(text.to_owned()),
+        false => Err(Refusal::new(rule, format!("{} {why}", quote(text))).help(help)),
+    }
+}

@@ -1,0 +1,274 @@
+//! `goldpath terraform plan`: shows in each open pull request what merging it would do.
+//!
+//! What is shown is recorded as well: the digest of each root module's changes, and that of the
+//! comment, in statuses of our own user, which nobody can change. Approving counts from the moment
+//! on that the comment was last written.
+
+use super::comment::{self, Outcome, Page};
+use super::judge::{Judged, Planned, Review, Subject, rules, with_record, words};
+use super::sha256;
+use super::site::PullRequest;
+use super::{RootModule, Severity};
+use anyhow::{Context, Result};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the statuses begin with that a plan sets; followed by `: ` and the root module, or alone for
+/// the whole pull request.
+pub(super) const PLAN: &str = "goldpath/plan";
+
+impl Review<'_> {
+    /// Plans the open pull requests that have no plan for their head commit, or the one of a number;
+    /// gives a line each.
+    ///
+    /// # Errors
+    /// A server that fails. One pull request's fault is in its own status, and does not stop the others.
+    pub fn plan(&self, only: Option<u64>) -> Result<(Vec<String>, bool)> {
+        let pulls = match only {
+            Some(number) => vec![self.site.pull(number)?],
+            None => self.site.open_pulls()?,
+        };
+        let (mut lines, mut well) = (Vec::new(), true);
+        for pull in pulls {
+            let last = self.site.said(&pull.head.sha, PLAN)?.into_iter().next();
+            let is_planned = last.as_ref().is_some_and(|last| last.status == "success");
+            // Somebody is at it, or was killed.
+            let is_claimed = last.is_some_and(|last| {
+                last.status == "pending"
+                    && last.description == BEING_PLANNED
+                    && self.now.duration_since(last.created_at).unsigned_abs() < self.site.settings.terraform.timeout
+            });
+            if only.is_none() && (is_planned || is_claimed) {
+                continue;
+            }
+            match self.plan_pull(&pull) {
+                Ok(line) => lines.push(format!("#{}: {line}", pull.number)),
+                Err(error) => {
+                    let text = format!("it could not be planned: {error:#}");
+                    self.site.say(&pull.head.sha, PLAN, "error", &text, &pull.html_url)?;
+                    lines.push(format!("#{}: {text}", pull.number));
+                    well = false;
+                }
+            }
+        }
+        if lines.is_empty() {
+            lines.push("every open pull request is planned".to_owned());
+        }
+        Ok((lines, well))
+    }
+
+    /// Plans one pull request, and gives the line that sums it up.
+    pub(super) fn plan_pull(&self, pull: &PullRequest) -> Result<String> {
+        let (site, head) = (&self.site, pull.head.sha.as_str());
+        site.say(head, PLAN, "pending", BEING_PLANNED, &pull.html_url)?;
+        let base = site.head()?;
+        let changed = site.changed_paths(pull.number)?;
+        let (modules, misnamed) = self.modules_of(head, &base, &changed)?;
+        let records = site.records()?.0;
+        let mut subjects = Vec::new();
+        for module in &modules {
+            let record = records.get(module);
+            let mut before = vec![base.as_str()];
+            before.extend(record.map(|record| record.commit.as_str()));
+            subjects.push(self.subject(module, head, &before, &changed)?);
+        }
+        let judged = self.side_by_side(&subjects, |subject| self.judge(subject, false));
+        let failures: Vec<_> = judged.iter().map(|judged| failure(judged)).collect();
+        let planned: Vec<_> = subjects
+            .iter()
+            .zip(&judged)
+            .zip(&failures)
+            .map(|((subject, judged), failure)| comment::Planned {
+                module: &subject.module,
+                outcome: match (judged, failure) {
+                    (Judged::Planned(planned), _) => Outcome::Plan {
+                        changes: &planned.plan.changes,
+                        text: &planned.plan.text,
+                        digest: &planned.digest,
+                        findings: &planned.findings,
+                        destroys: subject.removed,
+                        versions: &planned.plan.versions,
+                        providers_changed: records
+                            .get(&subject.module)
+                            .is_some_and(|record| record.providers != planned.plan.versions),
+                    },
+                    (Judged::Refused(findings), _) => Outcome::Refused(findings),
+                    (Judged::Failed(_), failure) => {
+                        let (what, words) = failure.as_ref().map_or(("Terraform", ""), |(w, t)| (w, t));
+                        Outcome::Failed { what, words }
+                    }
+                },
+            })
+            .collect();
+        let verdicts: Vec<_> = judged.iter().map(verdict).collect();
+        let shown = self.is_shown(pull, &subjects, &verdicts)?;
+        let (url, comment) = match shown {
+            _ if planned.is_empty() => (pull.html_url.clone(), 0),
+            Some(shown) => shown,
+            None => self.show(pull, &planned)?,
+        };
+        for (subject, (state, text, digest)) in subjects.iter().zip(&verdicts) {
+            let target = with_record(pull, "changes", digest, comment);
+            site.say_once(head, &format!("{PLAN}: {}", subject.module), state, text, &target)?;
+        }
+        let (state, text) = self.sum_up(pull, &changed, &judged, &misnamed)?;
+        site.say_once(head, PLAN, state, &text, &url)?;
+        Ok(text)
+    }
+
+    /// The root modules that a pull request changes, removes, or approves again; and changed folders
+    /// that would be one, but for their names.
+    fn modules_of(
+        &self,
+        head: &str,
+        base: &str,
+        changed: &BTreeSet<String>,
+    ) -> Result<(BTreeSet<RootModule>, Vec<String>)> {
+        let (new, mut misnamed) = self.site.modules_at(head)?;
+        let (old, _) = self.site.modules_at(base)?;
+        let all: BTreeMap<&str, &RootModule> = new.keys().chain(old.keys()).map(|m| (m.as_str(), m)).collect();
+        let mut modules = BTreeSet::new();
+        for path in changed {
+            let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+            if let Some(module) = folders.rev().find_map(|folder| all.get(folder)) {
+                modules.insert((*module).clone());
+            } else if let Some(module) = path.strip_prefix("approvals/").and_then(|path| path.strip_suffix(".yaml")) {
+                modules.extend(RootModule::parse(module).ok());
+            }
+        }
+        misnamed.retain(|folder| changed.iter().any(|path| path.starts_with(&format!("{folder}/"))));
+        Ok((modules, misnamed))
+    }
+
+    /// Whether the comment shows exactly this already, and where. It is not written again then, because
+    /// that would end what was approved, and the order of what providers read is not always the same.
+    fn is_shown(
+        &self,
+        pull: &PullRequest,
+        subjects: &[Subject],
+        verdicts: &[(&'static str, String, String)],
+    ) -> Result<Option<(String, u64)>> {
+        let Some(comment) = self.site.comment(pull.number, comment::PLAN_MARKER)? else { return Ok(None) };
+        if !self.site.is_recorded(pull, &comment)? {
+            return Ok(None);
+        }
+        for (subject, (state, text, digest)) in subjects.iter().zip(verdicts) {
+            let context = format!("{PLAN}: {}", subject.module);
+            let target = with_record(pull, "changes", digest, comment.id);
+            if self.site.said(&pull.head.sha, &context)?.first().is_none_or(|last| !last.says(state, text, &target)) {
+                return Ok(None);
+            }
+        }
+        Ok(Some((with_record(pull, "comment", &sha256(comment.body.as_bytes()), comment.id), comment.id)))
+    }
+
+    /// Writes the comment, and gives the address that records it, and its id.
+    fn show(&self, pull: &PullRequest, planned: &[comment::Planned<'_>]) -> Result<(String, u64)> {
+        let site = &self.site;
+        let old = site.comment(pull.number, comment::PLAN_MARKER)?;
+        let mut page = Page { commit: &pull.head.sha, modules: planned, whole: None };
+        let whole = match comment::is_cut(&page) {
+            true => {
+                let text = comment::whole(&page);
+                let name = format!("plan-{}.txt", &sha256(text.as_bytes())[..16]);
+                // A link in a comment that somebody has edited may lead anywhere.
+                let ours = old.as_ref().filter(|old| site.is_recorded(pull, old).unwrap_or(false));
+                match ours.and_then(|old| link_to(&old.body, &name)) {
+                    Some(url) => Some(url.to_owned()),
+                    None => Some(format!("{}?{name}", site.attach(pull.number, &name, text)?)),
+                }
+            }
+            false => None,
+        };
+        page.whole = whole.as_deref();
+        let body = comment::render(&page);
+        let written = match old {
+            Some(old) if old.body == body => old,
+            old => site.write_comment(pull.number, old.as_ref(), &body)?,
+        };
+        Ok((with_record(pull, "comment", &sha256(written.body.as_bytes()), written.id), written.id))
+    }
+
+    /// The state of the whole pull request, and why.
+    fn sum_up(
+        &self,
+        pull: &PullRequest,
+        changed: &BTreeSet<String>,
+        judged: &[Judged<'_>],
+        misnamed: &[String],
+    ) -> Result<(&'static str, String)> {
+        if let [folder, ..] = misnamed {
+            let fault = RootModule::parse(folder).err().map(|refusal| refusal.at("", None).sentence());
+            return Ok(("failure", fault.with_context(|| format!("`{folder}` has no tree"))?));
+        }
+        let bad = judged.iter().filter(|judged| verdict(judged).0 != "success").count();
+        if bad > 0 {
+            return Ok(("failure", format!("{bad} of {} root modules cannot be applied", judged.len())));
+        }
+        let planned: Vec<&Planned<'_>> = judged
+            .iter()
+            .filter_map(|judged| if let Judged::Planned(p) = judged { Some(&**p) } else { None })
+            .collect();
+        let needs: BTreeSet<_> =
+            planned.iter().map(|p| p.rules(Severity::NeedsOwner)).filter(|r| !r.is_empty()).collect();
+        let outside = judged.is_empty() && !changed.is_empty();
+        if !needs.is_empty() || outside {
+            let owners = &self.site.settings.owners;
+            let approvals = self.site.approvals(pull)?;
+            if !approvals.iter().any(|approval| owners.iter().any(|owner| owner.as_str() == approval.by)) {
+                let rules = if outside {
+                    "outside-folder".to_owned()
+                } else {
+                    needs.into_iter().collect::<Vec<_>>().join(", ")
+                };
+                return Ok(("pending", format!("a platform owner must approve this: {rules}")));
+            }
+        }
+        let text = match planned.as_slice() {
+            [] => "no root module is changed".to_owned(),
+            [one] => one.plan.changes.summary(),
+            all => format!("{} root modules", all.len()),
+        };
+        Ok(("success", text))
+    }
+}
+
+/// What a status says while a run is at it.
+const BEING_PLANNED: &str = "being planned";
+
+/// What a status says of one root module: its state, in words, and the digest of the changes.
+fn verdict(judged: &Judged<'_>) -> (&'static str, String, String) {
+    match judged {
+        Judged::Planned(planned) if planned.has(Severity::Denied) => {
+            ("failure", format!("denied by policy: {}", planned.rules(Severity::Denied)), String::new())
+        }
+        Judged::Planned(planned) => {
+            let owner = planned.rules(Severity::NeedsOwner);
+            let owner = if owner.is_empty() { owner } else { format!(", needs a platform owner: {owner}") };
+            ("success", format!("{}{owner}", planned.plan.changes.summary()), planned.digest.clone())
+        }
+        Judged::Refused(findings) => {
+            ("failure", format!("denied by policy: {}", rules(findings, Severity::Denied)), String::new())
+        }
+        Judged::Failed(failed) => {
+            let (what, text) = words(failed);
+            ("failure", format!("{what} failed: {}", text.lines().next().unwrap_or_default()), String::new())
+        }
+    }
+}
+
+fn failure(judged: &Judged<'_>) -> Option<(String, String)> {
+    match judged {
+        Judged::Failed(failed) => {
+            let (what, words) = words(failed);
+            Some((what.to_owned(), words))
+        }
+        _ => None,
+    }
+}
+
+/// The link of a comment of ours that ends in `?` and a name.
+fn link_to<'b>(body: &'b str, name: &str) -> Option<&'b str> {
+    let end = body.find(&format!("?{name}"))? + 1 + name.len();
+    let begin = body[..end].rfind("https://")?;
+    Some(&body[begin..end])
+}

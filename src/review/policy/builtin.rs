@@ -1,0 +1,222 @@
+//! Goldpath's own rules.
+
+use super::super::changes::{Action, Changes, ResourceChange};
+use super::super::{Finding, PolicySettings, Severity};
+use super::Context;
+use crate::violation::quote;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many names a message lists.
+const MAX_NAMES: usize = 20;
+/// The attributes that name the organisation, or the user, that a resource belongs to.
+const OWNERS: [&str; 7] = ["organisation", "organization", "org", "owner", "repository_owner", "username", "user"];
+/// What is lost with all that people have in it.
+const PRECIOUS: [&str; 3] = ["gitea_org", "gitea_team", "gitea_repository"];
+/// Where provider sources without a host come from.
+const REGISTRIES: [&str; 2] = ["registry.terraform.io", "registry.opentofu.org"];
+/// What stands for a value that only the apply knows; see [`ResourceChange::after`].
+const UNKNOWN: &str = "(known after apply)";
+
+/// What the rules find, in no order.
+pub fn check(settings: &PolicySettings, context: &Context<'_>, changes: &Changes, plan: &Value) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if context.request.is_none() {
+        let message = "no request owns this folder: what is in it was not made by the platform";
+        findings.push(finding(Severity::NeedsOwner, "owner", "", message.to_owned()));
+    }
+    if !context.stray.is_empty() {
+        let message =
+            format!("the pull request also changes {}: make that a pull request of its own", list(context.stray));
+        findings.push(finding(Severity::NeedsOwner, "outside-folder", "", message));
+    }
+    for provider in configured_providers(plan).filter(|provider| !is_allowed(provider, &settings.providers)) {
+        findings.push(finding(Severity::Denied, "provider", "", refused_provider(provider, settings)));
+    }
+    let own = Own::of(plan);
+    for change in &changes.resources {
+        let mut add = |severity, rule, message| findings.push(finding(severity, rule, &change.address, message));
+        if !is_allowed(&change.provider, &settings.providers) {
+            add(Severity::Denied, "provider", refused_provider(&change.provider, settings));
+        }
+        if !settings.resources.iter().any(|kind| matches_kind(kind, &change.kind)) {
+            let message = format!("{} is not a type of resource that may be used here", quote(&change.kind));
+            add(Severity::Denied, "resource-type", format!("{message}: these are {}", list(&settings.resources)));
+        }
+        if let Some(message) = in_use(change, context) {
+            add(Severity::Denied, "organization-in-use", message);
+        }
+        if let Some(message) = loss(change) {
+            add(Severity::NeedsOwner, "destroy", message);
+        } else if change.action == Action::Replace {
+            add(Severity::Warning, "replace", "it is destroyed and made again".to_owned());
+        } else if change.action == Action::Delete {
+            add(Severity::Warning, "destroy-other", "it is destroyed".to_owned());
+        }
+        if change.action == Action::Import {
+            add(Severity::NeedsOwner, "import", "it takes over what somebody else made".to_owned());
+        }
+        if !settings.public && is_public(change) {
+            let message = "it is public, or may become so, and nothing here may be: make it private";
+            add(Severity::Denied, "visibility", message.to_owned());
+        }
+        if let Some(message) = own.reach(change) {
+            add(Severity::Denied, "reach", message);
+        } else if let Some(attribute) = owners_of(change).find(|name| change.after[name] == UNKNOWN) {
+            add(Severity::Warning, "reach", format!("only the apply knows its `{attribute}`: see whose it will be"));
+        }
+    }
+    findings
+}
+
+fn finding(severity: Severity, rule: &str, place: &str, message: String) -> Finding {
+    Finding { severity, rule: rule.to_owned(), place: place.to_owned(), message }
+}
+
+/// Names as a message lists them: as many as people read.
+fn list<T: AsRef<str>>(names: &[T]) -> String {
+    let mut text = names.iter().take(MAX_NAMES).map(|name| quote(name.as_ref())).collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_NAMES {
+        text += &format!(" and {} more", names.len() - MAX_NAMES);
+    }
+    text
+}
+
+/// Providers that the code names are checked too: those of data sources change no resource.
+fn configured_providers(plan: &Value) -> impl Iterator<Item = &str> {
+    let configured = plan["configuration"]["provider_config"].as_object();
+    let names = configured.into_iter().flatten().filter_map(|(_, provider)| provider["full_name"].as_str());
+    names.collect::<BTreeSet<_>>().into_iter()
+}
+
+fn is_allowed(provider: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|source| {
+        provider == source
+            || provider.split_once('/').is_some_and(|(host, rest)| REGISTRIES.contains(&host) && rest == source)
+    })
+}
+
+fn refused_provider(provider: &str, settings: &PolicySettings) -> String {
+    let allowed = list(&settings.providers);
+    format!("{} is not a provider that may be used here: these are {allowed}", quote(provider))
+}
+
+fn matches_kind(pattern: &str, kind: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == kind, |start| kind.starts_with(start))
+}
+
+fn in_use(change: &ResourceChange, context: &Context<'_>) -> Option<String> {
+    let goes = matches!(change.action, Action::Delete | Action::Replace) && change.kind == "gitea_org";
+    let name = change.before["name"].as_str().filter(|_| goes)?;
+    let content = context.organizations.get(name).filter(|content| !content.is_empty())?;
+    Some(format!("the organisation {} still holds {}: remove these first", quote(name), list(content)))
+}
+
+fn loss(change: &ResourceChange) -> Option<String> {
+    let what = match change.action {
+        Action::Delete => "it is destroyed, with all that is in it",
+        Action::Replace => "it is destroyed, with all that is in it, and made again empty",
+        Action::Forget => "it stays, and nobody looks after it any more",
+        _ => return None,
+    };
+    PRECIOUS.contains(&change.kind.as_str()).then(|| what.to_owned())
+}
+
+/// What is not known to be private counts as public: an expression can hide what it will be.
+fn is_public(change: &ResourceChange) -> bool {
+    let stays = !matches!(change.action, Action::Delete | Action::Forget);
+    let private = match change.kind.as_str() {
+        "gitea_org" => matches!(change.after["visibility"].as_str(), Some("private" | "limited")),
+        "gitea_repository" => change.after["private"] == Value::Bool(true),
+        _ => true,
+    };
+    stays && !private
+}
+
+/// A membership's `username` is a person, and its team says whose it is.
+fn owners_of(change: &ResourceChange) -> impl Iterator<Item = &'static str> {
+    let is_membership = change.kind.starts_with("gitea_team_member");
+    OWNERS.into_iter().filter(move |&name| !(is_membership && name == "username"))
+}
+
+/// What is the root module's own: a root module manages nothing else.
+struct Own<'p> {
+    /// The names of the organisations that it has.
+    organizations: BTreeSet<&'p str>,
+    /// Those that it will have had it made them, by the addresses of their resources. Such a name can
+    /// be somebody else's organisation until Gitea has made ours.
+    planned: BTreeMap<&'p str, &'p str>,
+    /// The ids of the teams that it has.
+    teams: BTreeSet<&'p str>,
+    /// To what each resource of the code refers, by its address.
+    references: BTreeMap<&'p str, &'p Value>,
+}
+
+impl<'p> Own<'p> {
+    fn of(plan: &'p Value) -> Self {
+        let (mut organizations, mut planned, mut teams) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        each_resource(&plan["prior_state"]["values"]["root_module"], &mut |resource| {
+            if resource["type"] == "gitea_org" {
+                organizations.extend(resource["values"]["name"].as_str());
+            } else if resource["type"] == "gitea_team" {
+                teams.extend(resource["values"]["id"].as_str());
+            }
+        });
+        each_resource(&plan["planned_values"]["root_module"], &mut |resource| {
+            if let (true, Some(name), Some(address)) =
+                (resource["type"] == "gitea_org", resource["values"]["name"].as_str(), resource["address"].as_str())
+            {
+                planned.insert(name, address);
+            }
+        });
+        let resources = plan["configuration"]["root_module"]["resources"].as_array().into_iter().flatten();
+        let references = resources.filter_map(|r| Some((r["address"].as_str()?, &r["expressions"]))).collect();
+        Self { organizations, planned, teams, references }
+    }
+
+    /// Why a change is of somebody else's.
+    fn reach(&self, change: &ResourceChange) -> Option<String> {
+        for attribute in owners_of(change) {
+            for value in [&change.before[attribute], &change.after[attribute]] {
+                if let Some(name) = value.as_str().filter(|name| !name.is_empty() && *name != UNKNOWN)
+                    && !self.holds(name, change, attribute)
+                {
+                    let whose = format!("it is of {}, which is not this root module's organisation", quote(name));
+                    return Some(match self.planned.get(name) {
+                        None => format!("{whose}: a root module manages its own only"),
+                        Some(address) => format!("{whose} yet: write `{attribute} = {address}.name`"),
+                    });
+                }
+            }
+        }
+        [&change.before["team_id"], &change.after["team_id"]].into_iter().find_map(|value| {
+            let id = match value {
+                Value::String(id) if id != UNKNOWN => id.clone(),
+                Value::Number(id) => id.to_string(),
+                _ => return None,
+            };
+            let message = format!("it is of the team {}, which is not this root module's", quote(&id));
+            (!self.teams.contains(id.as_str())).then_some(message)
+        })
+    }
+
+    /// Whether the organisation is ours: it is there, or the apply makes it before `change`, and
+    /// without it nothing of `change` is done.
+    fn holds(&self, name: &str, change: &ResourceChange, attribute: &str) -> bool {
+        let refers = |address: &&&str| {
+            let code = change.address.split('[').next().unwrap_or_default();
+            let references = self.references.get(code).and_then(|e| e[attribute]["references"].as_array());
+            references.into_iter().flatten().any(|reference| reference == **address)
+        };
+        self.organizations.contains(name) || self.planned.get(name).iter().any(refers)
+    }
+}
+
+/// Every managed resource of a module's values, those of the modules in it too.
+fn each_resource<'p>(module: &'p Value, each: &mut impl FnMut(&'p Value)) {
+    let resources = module["resources"].as_array().into_iter().flatten();
+    resources.filter(|resource| resource["mode"] != "data").for_each(&mut *each);
+    for child in module["child_modules"].as_array().into_iter().flatten() {
+        each_resource(child, each);
+    }
+}
