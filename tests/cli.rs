@@ -234,3 +234,28 @@ fn a_promise_that_is_out_of_date_is_noticed() {
     assert!(goldpath(folder.path(), &["generate"]).status.success());
     assert_eq!(fs::read_to_string(stale).unwrap(), promise);
 }
+
+#[test]
+fn a_plan_is_checked_by_rules_that_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = |rules: &str| {
+        let review = "user: r, repository: {owner: o, name: n}, policy: {rules: [own.rego]}";
+        let rest = "gitea: {url: 'https://git.example', tokenFile: t}\nstate: {owner: s}\n\
+                    repositories: {infrastructure: {owner: o, name: i}}";
+        fs::write(folder.path().join("config.yaml"), format!("review: {{{review}}}\n{rest}\n")).unwrap();
+        fs::write(folder.path().join("own.rego"), rules).unwrap();
+    };
+    fs::write(folder.path().join("plan.json"), "{}").unwrap();
+    let policy =
+        |module: &str| goldpath(folder.path(), &["policy", "--config", "config.yaml", "--module", module, "plan.json"]);
+    config("package goldpath\ndeny contains {{");
+    let output = policy("teams/alpha");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "error: cannot use the platform's rules: own.rego:2:17: expecting expression\n");
+    config("package goldpath\ndeny contains \"a\" if input.deletes");
+    let output = policy("teams/alpha");
+    assert_eq!(output.status.code(), Some(1));
+    let message = "error: plan.json is not a plan, as `terraform show -json` prints it: ";
+    assert!(stderr(&output).starts_with(message), "{}", stderr(&output));
+    assert_eq!(policy("../alpha").status.code(), Some(2));
+}

@@ -46,6 +46,17 @@ pub fn ask_with(authorization: &str, method: &str, path: &str, body: &Value) -> 
     (answer.status().as_u16(), answer.json().unwrap_or(Value::Null))
 }
 
+/// Asks Gitea as its administrator for something beside the API's first version; `null` where it is not there.
+pub fn get_raw(path: &str) -> Value {
+    let url = format!("{}{path}", variable("GITEA_URL"));
+    let answer = HTTP.get(url).header("Authorization", format!("token {}", admin_token())).send().expect("an answer");
+    match answer.status().as_u16() {
+        200 => answer.json().expect("JSON"),
+        404 => Value::Null,
+        status => panic!("GET {path}: {status}"),
+    }
+}
+
 /// Asks Gitea as its administrator for what must succeed.
 pub fn api(method: &str, path: &str, body: &Value) -> Value {
     let (status, answer) = ask(&admin_token(), method, path, body);
@@ -152,6 +163,12 @@ impl Organization {
 impl Drop for Organization {
     fn drop(&mut self) {
         let token = admin_token();
+        let (_, packages) = ask(&token, "GET", &format!("/packages/{}?limit=50", self.0), &Value::Null);
+        for package in packages.as_array().into_iter().flatten() {
+            let [kind, name, version] =
+                ["type", "name", "version"].map(|key| package[key].as_str().unwrap_or_default());
+            ask(&token, "DELETE", &format!("/packages/{}/{kind}/{name}/{version}", self.0), &Value::Null);
+        }
         let (_, repositories) = ask(&token, "GET", &format!("/orgs/{}/repos", self.0), &Value::Null);
         for repository in repositories.as_array().into_iter().flatten() {
             let name = repository["name"].as_str().unwrap_or_default();

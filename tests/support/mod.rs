@@ -15,6 +15,8 @@ pub mod hostile;
 pub mod load;
 #[path = "proxy.rs"]
 pub mod proxy;
+#[path = "review.rs"]
+pub mod review;
 #[path = "site.rs"]
 pub mod site;
 
