@@ -169,7 +169,8 @@ fn look_at(
         _ => return (Progress::new(Phase::Applied, format!("delivered to {}", role.as_str())), None),
     };
     let state_owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
-    match look(remote, &config.patience, delivered, request, state_owner) {
+    let review_user = config.review.as_ref().map(|review| review.user.as_str());
+    match look(remote, &config.patience, delivered, request, state_owner, review_user) {
         Err(error) => (failed(&error.context(format!("cannot follow what happens in {remote}"))), None),
         Ok(sight) => {
             let case = Case { role, delivered, action, reviews: remote.delivery == Delivery::PullRequest };

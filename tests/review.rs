@@ -1,11 +1,12 @@
 //! Review on the real Gitea, with the real Terraform and provider: what was shown, approved and merged
 //! is applied, and nothing else is. `scripts/run-contract-tests.sh` runs these.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test, which tells what it has measured")]
 
 mod support;
 
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::process::Stdio;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use support::gitea::{User, admin_token, api, ask};
 use support::review::{Managed, Review};
 
@@ -257,4 +258,72 @@ fn forget(review: &Review, team: &Managed) {
     let content = engine.encode(records.to_string());
     api("PUT", &path, &json!({"branch": "records", "sha": file["sha"], "content": content, "message": "forget"}));
     assert!(!admin_token().is_empty());
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn fifty_root_modules_of_one_pull_request_and_ten_pull_requests_at_once_are_applied_once_each() {
+    let review = Review::new("many", &json!({"parallel": 8}));
+    let pattern = review.team("pattern");
+    let number = review.request(&pattern, "name: Pattern");
+    let branch = review.pull(number)["head"]["ref"].as_str().unwrap().to_owned();
+    let read =
+        |file: &str| review.organization.content("infrastructure", &branch, &format!("teams/{}/{file}", pattern.0));
+    let contents = ["main.tf", "providers.tf", "backend.tf"].map(|file| (file, read(file)));
+    let fifty: Vec<_> = (0..50).map(|n| review.team(&format!("m{n}"))).collect();
+    let files: Vec<_> = fifty
+        .iter()
+        .flat_map(|team| {
+            contents
+                .each_ref()
+                .map(|(file, text)| (format!("teams/{}/{file}", team.0), text.replace(&pattern.0, &team.0)))
+        })
+        .collect();
+    let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+    let all = review.propose("fifty", &files);
+    let start = Instant::now();
+    review.run_well(&["plan"]);
+    println!("50 root modules planned in {:.0} s", start.elapsed().as_secs_f64());
+    assert_eq!(
+        review.planned(all, "goldpath/plan"),
+        "pending: a platform owner must approve this: outside-folder, owner"
+    );
+    let comment = review.comments(all)[0]["body"].as_str().unwrap().to_owned();
+    assert!(comment.len() <= 60_000 && fifty.iter().all(|team| comment.contains(&team.0)), "{comment}");
+    review.approve(&review.owner, all);
+    review.merge(all);
+    let start = Instant::now();
+    assert_eq!(review.run_well(&["apply"]).lines().filter(|line| line.ends_with(": +1 ~0 -0")).count(), 50);
+    println!("50 root modules applied in {:.0} s", start.elapsed().as_secs_f64());
+    for team in &fifty {
+        assert_eq!(
+            (full_name(team), review.applied(all, team)),
+            ("Pattern".to_owned(), "success: +1 ~0 -0".to_owned())
+        );
+    }
+
+    // Ten at once, and two runs that know nothing of each other.
+    let ten: Vec<_> = (0..10).map(|n| review.team(&format!("t{n}"))).collect();
+    let numbers: Vec<_> = ten.iter().map(|team| review.request(team, "name: First")).collect();
+    review.run_well(&["plan"]);
+    for number in &numbers {
+        review.approve(&review.reviewer, *number);
+    }
+    let start = Instant::now();
+    let runs: Vec<_> = numbers
+        .chunks(5)
+        .map(|numbers| {
+            numbers.iter().for_each(|number| review.merge(*number));
+            review.command(&["apply"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let said: Vec<_> = runs.into_iter().map(|run| run.wait_with_output().unwrap()).collect();
+    println!("10 pull requests merged and applied in {:.0} s", start.elapsed().as_secs_f64());
+    for (team, number) in ten.iter().zip(&numbers) {
+        assert_eq!(review.applied(*number, team), "success: +1 ~0 -0", "{said:?}");
+        assert_eq!(full_name(team), "First");
+        // One state of one apply; the comment with the plan and the one with the result.
+        assert_eq!((review.state(team)["serial"].clone(), review.comments(*number).len()), (json!(1), 2));
+    }
+    assert_eq!(review.run_well(&["apply"]), "everything on the branch is applied\n");
 }

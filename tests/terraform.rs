@@ -149,7 +149,8 @@ fn a_golden_root_module_is_made_stays_as_it_is_and_goes() {
 
     let plan = workspace.plan(Mode::Normal, false).unwrap();
     assert!(plan.changes.resources.iter().all(|resource| resource.action == Action::Create), "{:?}", plan.changes);
-    assert!(plan.text.contains("gitea_org.team will be created"), "{}", plan.text);
+    let text = workspace.show(&plan).unwrap();
+    assert!(text.contains("gitea_org.team will be created"), "{text}");
     assert_eq!(plan.versions.len(), 1);
     assert_eq!(plan.versions[0].0, "registry.terraform.io/go-gitea/gitea");
     assert_eq!(workspace.plan(Mode::Normal, false).unwrap().changes.digest("t"), plan.changes.digest("t"));

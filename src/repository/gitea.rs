@@ -102,7 +102,7 @@ struct Touched {
 }
 
 /// Who does something in Gitea.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct User {
     pub login: String,
 }

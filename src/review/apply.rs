@@ -7,7 +7,7 @@
 //! that another has overtaken is stale for Terraform, and is made again.
 
 use super::comment::{self, Applied, AppliedResult};
-use super::judge::{Judged, Planned, Review, Subject, records, with_record, words};
+use super::judge::{Judged, Planned, Purpose, Review, Subject, records, side_by_side, with_record, words};
 use super::plan::PLAN;
 use super::site::{PullRequest, Record, Records};
 use super::terraform::Failed;
@@ -72,7 +72,8 @@ impl Review<'_> {
             let pulls = pulls.remove(module).unwrap_or_default();
             pending.push(self.pending(module, &head, pulls, &applied)?);
         }
-        let ended = self.side_by_side(&pending, |pending| self.apply_one(pending, &head, &applied));
+        let ended =
+            side_by_side(self.site.settings.parallel, &pending, |pending| self.apply_one(pending, &head, &applied));
         let (mut lines, mut well) = (Vec::new(), true);
         let mut told: BTreeMap<u64, Vec<(RootModule, Ended)>> = BTreeMap::new();
         for (pending, ended) in pending.iter().zip(ended) {
@@ -106,7 +107,7 @@ impl Review<'_> {
     fn apply_one(&self, pending: &Pending, head: &str, applied: &Records) -> Result<Ended> {
         let module = &pending.subject.module;
         for _ in 0..TRIES {
-            let planned = match self.judge(&pending.subject, true) {
+            let planned = match self.judge(&pending.subject, Purpose::Apply) {
                 Judged::Planned(planned) => planned,
                 Judged::Refused(findings) => {
                     let first = findings.first().map_or_else(String::new, |f| format!("{} {}", f.place, f.message));
@@ -256,7 +257,7 @@ impl Review<'_> {
         );
         let pull = self.site.ask_again(module, tree, &planned.digest, &body)?;
         if pull.is_open() && self.site.said(&pull.head.sha, PLAN)?.first().is_none_or(|last| last.status != "success") {
-            self.plan_pull(&pull)?;
+            self.plan_pull(&pull, 1)?;
         }
         Ok(Ended::Refused { reason, asked: Some(pull.html_url) })
     }

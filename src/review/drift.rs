@@ -1,7 +1,7 @@
 //! `goldpath terraform drift`: keeps one issue open for each root module whose objects somebody has
 //! changed behind Terraform's back.
 
-use super::judge::{Review, Subject};
+use super::judge::{Review, Subject, side_by_side};
 use super::terraform::{Failed, Mode};
 use super::{RootModule, comment};
 use anyhow::Result;
@@ -23,7 +23,7 @@ impl Review<'_> {
                 subjects.push(self.subject(module, &head, &[], &BTreeSet::new())?);
             }
         }
-        let found = self.side_by_side(&subjects, |subject| self.look_for_drift(subject));
+        let found = side_by_side(self.site.settings.parallel, &subjects, |subject| self.look_for_drift(subject));
         let (mut lines, mut well) = (Vec::new(), true);
         for (subject, found) in subjects.iter().zip(found) {
             let module = &subject.module;
@@ -62,8 +62,11 @@ impl Review<'_> {
         // A provider may read something otherwise than it was written; that matters only if the next apply
         // would put something back.
         let next = workspace.plan(Mode::Normal, false)?;
-        let drifts = !next.changes.is_empty();
-        Ok(drifts.then(|| comment::render_drift(&marker(&subject.module), &subject.module, &next.text)))
+        if next.changes.is_empty() {
+            return Ok(None);
+        }
+        let text = workspace.show(&next)?;
+        Ok(Some(comment::render_drift(&marker(&subject.module), &subject.module, &text)))
     }
 }
 

@@ -13,7 +13,6 @@ use crate::request::Identity;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What every command of a review needs.
@@ -39,6 +38,15 @@ pub(super) struct Subject {
     odd: Vec<String>,
 }
 
+/// What a plan is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// People are to read it.
+    Show,
+    /// It is to be applied: the state is locked while it is made.
+    Apply,
+}
+
 /// What was found out of a root module.
 pub(super) enum Judged<'r> {
     Planned(Box<Planned<'r>>),
@@ -51,6 +59,8 @@ pub(super) enum Judged<'r> {
 pub(super) struct Planned<'r> {
     pub workspace: Workspace<'r>,
     pub plan: Plan,
+    /// In Terraform's words, where it is to be shown.
+    pub text: String,
     pub findings: Vec<Finding>,
     pub digest: String,
 }
@@ -125,20 +135,23 @@ impl<'c> Review<'c> {
         Ok(Subject { module: module.clone(), files, tree, removed, request, stray, odd })
     }
 
-    /// Plans, and asks the rules. `lock`: with the state locked meanwhile, to apply what is planned.
-    pub fn judge(&self, subject: &Subject, lock: bool) -> Judged<'_> {
-        self.try_to_judge(subject, lock).unwrap_or_else(Judged::Failed)
+    /// Plans, and asks the rules.
+    pub fn judge(&self, subject: &Subject, purpose: Purpose) -> Judged<'_> {
+        self.try_to_judge(subject, purpose).unwrap_or_else(Judged::Failed)
     }
 
-    fn try_to_judge(&self, subject: &Subject, lock: bool) -> Result<Judged<'_>, Failed> {
+    fn try_to_judge(&self, subject: &Subject, purpose: Purpose) -> Result<Judged<'_>, Failed> {
         let faults = self.faults(subject);
         if !faults.is_empty() {
             return Ok(Judged::Refused(faults));
         }
         let workspace = self.terraform.open(&subject.module, &subject.files)?;
-        workspace.check_format()?;
-        workspace.validate()?;
-        let mut plan = workspace.plan(if subject.removed { Mode::Destroy } else { Mode::Normal }, lock)?;
+        if purpose == Purpose::Show {
+            workspace.check_format()?;
+            workspace.validate()?;
+        }
+        let mode = if subject.removed { Mode::Destroy } else { Mode::Normal };
+        let mut plan = workspace.plan(mode, purpose == Purpose::Apply)?;
         // Providers read some things otherwise than they were written: only what the apply touches is news.
         let touched: BTreeSet<_> = plan.changes.resources.iter().map(|resource| resource.address.clone()).collect();
         plan.changes.drift.retain(|drift| touched.contains(&drift.address));
@@ -153,7 +166,8 @@ impl<'c> Review<'c> {
         };
         let findings = self.policy.check(&context, &plan.changes, &plan.json)?;
         let digest = plan.changes.digest(&subject.tree);
-        Ok(Judged::Planned(Box::new(Planned { workspace, plan, findings, digest })))
+        let text = if purpose == Purpose::Show { workspace.show(&plan)? } else { String::new() };
+        Ok(Judged::Planned(Box::new(Planned { workspace, plan, text, findings, digest })))
     }
 
     /// What keeps a root module from being planned at all.
@@ -177,27 +191,25 @@ impl<'c> Review<'c> {
             .map(|name| Ok((name.to_owned(), self.site.content_of_organization(name)?)))
             .collect()
     }
+}
 
-    /// Does something with each, so many at a time as the configuration says; in the order of `items`.
-    pub fn side_by_side<T: Sync, R: Send>(&self, items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
-        let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        std::thread::scope(|scope| {
-            for _ in 0..self.site.settings.parallel.min(items.len()) {
-                scope.spawn(|| {
-                    while let Some((index, item)) = {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        items.get(index).map(|item| (index, item))
-                    } {
-                        let result = each(item);
-                        results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                    }
-                });
-            }
-        });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
-    }
+/// Does something with each, at most `at_once` of them at a time; gives the results in the order of `items`.
+pub(super) fn side_by_side<T: Sync, R: Send>(at_once: usize, items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (items, results) = (Mutex::new(items.iter().enumerate()), Mutex::new(Vec::new()));
+    let take = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let Some((index, item)) = take() {
+                    let result = each(item);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// What a program's failure is called, and its words.

@@ -5,7 +5,7 @@
 //! on that the comment was last written.
 
 use super::comment::{self, Outcome, Page};
-use super::judge::{Judged, Planned, Review, Subject, rules, with_record, words};
+use super::judge::{Judged, Planned, Purpose, Review, Subject, rules, side_by_side, with_record, words};
 use super::sha256;
 use super::site::PullRequest;
 use super::{RootModule, Severity};
@@ -27,7 +27,7 @@ impl Review<'_> {
             Some(number) => vec![self.site.pull(number)?],
             None => self.site.open_pulls()?,
         };
-        let (mut lines, mut well) = (Vec::new(), true);
+        let mut due = Vec::new();
         for pull in pulls {
             let last = self.site.said(&pull.head.sha, PLAN)?.into_iter().next();
             let is_planned = last.as_ref().is_some_and(|last| last.status == "success");
@@ -40,15 +40,23 @@ impl Review<'_> {
             if only.is_none() && (is_planned || is_claimed) {
                 continue;
             }
-            match self.plan_pull(&pull) {
-                Ok(line) => lines.push(format!("#{}: {line}", pull.number)),
+            due.push(pull);
+        }
+        let parallel = self.site.settings.parallel;
+        let at_once = due.len().clamp(1, parallel);
+        let planned = side_by_side(at_once, &due, |pull| self.plan_pull(pull, parallel / at_once));
+        let (mut lines, mut well) = (Vec::new(), true);
+        for (pull, planned) in due.iter().zip(planned) {
+            let line = match planned {
+                Ok(line) => line,
                 Err(error) => {
+                    well = false;
                     let text = format!("it could not be planned: {error:#}");
                     self.site.say(&pull.head.sha, PLAN, "error", &text, &pull.html_url)?;
-                    lines.push(format!("#{}: {text}", pull.number));
-                    well = false;
+                    text
                 }
-            }
+            };
+            lines.push(format!("#{}: {line}", pull.number));
         }
         if lines.is_empty() {
             lines.push("every open pull request is planned".to_owned());
@@ -56,8 +64,8 @@ impl Review<'_> {
         Ok((lines, well))
     }
 
-    /// Plans one pull request, and gives the line that sums it up.
-    pub(super) fn plan_pull(&self, pull: &PullRequest) -> Result<String> {
+    /// Plans one pull request, `at_once` root modules of it at a time; gives the line that sums it up.
+    pub(super) fn plan_pull(&self, pull: &PullRequest, at_once: usize) -> Result<String> {
         let (site, head) = (&self.site, pull.head.sha.as_str());
         site.say(head, PLAN, "pending", BEING_PLANNED, &pull.html_url)?;
         let base = site.head()?;
@@ -71,7 +79,7 @@ impl Review<'_> {
             before.extend(record.map(|record| record.commit.as_str()));
             subjects.push(self.subject(module, head, &before, &changed)?);
         }
-        let judged = self.side_by_side(&subjects, |subject| self.judge(subject, false));
+        let judged = side_by_side(at_once, &subjects, |subject| self.judge(subject, Purpose::Show));
         let failures: Vec<_> = judged.iter().map(|judged| failure(judged)).collect();
         let planned: Vec<_> = subjects
             .iter()
@@ -82,7 +90,7 @@ impl Review<'_> {
                 outcome: match (judged, failure) {
                     (Judged::Planned(planned), _) => Outcome::Plan {
                         changes: &planned.plan.changes,
-                        text: &planned.plan.text,
+                        text: &planned.text,
                         digest: &planned.digest,
                         findings: &planned.findings,
                         destroys: subject.removed,

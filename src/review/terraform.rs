@@ -101,8 +101,6 @@ pub enum Mode {
 pub struct Plan {
     /// What it would do.
     pub changes: Changes,
-    /// The same in Terraform's words, in which it masks sensitive values itself.
-    pub text: String,
     /// The providers that were locked, by source, with their version.
     pub versions: Vec<(String, String)>,
     /// All that Terraform tells of it, as JSON: with sensitive values in clear.
@@ -381,14 +379,22 @@ impl Workspace<'_> {
         self.run("plan", &arguments, MAX_OUTPUT)?;
         let name = file.display().to_string();
         let json = self.run("show", &["show", "-no-color", "-json", &name], MAX_JSON)?;
-        let text = self.run("show", &["show", "-no-color", &name], MAX_OUTPUT)?;
         Ok(Plan {
             changes: Changes::parse(json.as_bytes())?,
             json: serde_json::from_str(&json).context("the plan is no JSON")?,
-            text: self.terraform.without_secrets(&text),
             versions: self.versions()?,
             file,
         })
+    }
+
+    /// Tells a plan in Terraform's words, in which it masks sensitive values itself.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub fn show(&self, plan: &Plan) -> Result<String, Failed> {
+        let file = plan.file.display().to_string();
+        let text = self.run("show", &["show", "-no-color", &file], MAX_OUTPUT)?;
+        Ok(self.terraform.without_secrets(&text))
     }
 
     /// Applies exactly what was planned, and gives the outputs that are not sensitive.

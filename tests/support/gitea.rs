@@ -64,6 +64,22 @@ pub fn api(method: &str, path: &str, body: &Value) -> Value {
     answer
 }
 
+/// Asks Gitea as its administrator for all of a list that comes in pages.
+pub fn get_all(path: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    for page in 1.. {
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let answer = api("GET", &format!("{path}{sign}limit=50&page={page}"), &Value::Null);
+        let more = answer.as_array().expect("a list").clone();
+        let last = more.len() < 50;
+        all.extend(more);
+        if last {
+            break;
+        }
+    }
+    all
+}
+
 /// An organisation of a test's own, with everything in it, which goes with it.
 pub struct Organization(pub String);
 
@@ -130,17 +146,7 @@ impl Organization {
 
     /// Every pull request of a repository, by number.
     pub fn pulls(&self, repository: &str) -> Vec<Value> {
-        let mut pulls = Vec::new();
-        for page in 1.. {
-            let rest = format!("/pulls?state=all&limit=50&page={page}");
-            let more = api("GET", &self.path(repository, &rest), &Value::Null);
-            let more = more.as_array().expect("pull requests").clone();
-            let last = more.len() < 50;
-            pulls.extend(more);
-            if last {
-                break;
-            }
-        }
+        let mut pulls = get_all(&self.path(repository, "/pulls?state=all"));
         pulls.sort_by_key(|pull| pull["number"].as_u64());
         pulls
     }

@@ -252,9 +252,9 @@ impl Review {
     }
 
     fn status(&self, commit: &str, context: &str) -> String {
-        let statuses = api("GET", &self.path(&format!("/commits/{commit}/statuses?limit=50")), &Value::Null);
+        let statuses = super::gitea::get_all(&self.path(&format!("/commits/{commit}/statuses")));
         let of_ours = |s: &&Value| s["context"] == context && s["creator"]["login"] == self.robot.0.as_str();
-        let last = statuses.as_array().unwrap().iter().filter(of_ours).max_by_key(|s| s["id"].as_u64()).cloned();
+        let last = statuses.iter().filter(of_ours).max_by_key(|s| s["id"].as_u64()).cloned();
         last.map_or("nothing".to_owned(), |s| {
             format!("{}: {}", s["status"].as_str().unwrap(), s["description"].as_str().unwrap())
         })

@@ -59,6 +59,8 @@ pub struct Status {
     pub description: String,
     /// Where there is more.
     pub target_url: String,
+    id: u64,
+    creator: Option<User>,
 }
 
 /// What is known of a Terraform state.
@@ -117,7 +119,8 @@ struct Review {
 }
 
 /// Looks at what was delivered for a request; `state_owner` is the organisation whose registry holds
-/// Terraform's state of it, if it has one. It takes half of the deadline at most: there are two
+/// Terraform's state of it, if it has one; `review_user` the only one whose statuses count, if there is
+/// one. It takes half of the deadline at most: there are two
 /// repositories.
 ///
 /// # Errors
@@ -128,6 +131,7 @@ pub fn look(
     delivered: &Delivered,
     request: &Identity,
     state_owner: Option<&str>,
+    review_user: Option<&str>,
 ) -> Result<Sight> {
     let api = Arc::new(Api {
         gitea: Gitea::open(remote, patience.call)?.until(Instant::now() + patience.deadline / 2),
@@ -150,7 +154,7 @@ pub fn look(
     };
     sight.was_there = counts.is_some();
     if let Some(commit) = &counts {
-        sight.statuses = api.statuses(commit)?;
+        sight.statuses = api.statuses(commit, review_user)?;
     }
     let files = match &delivered.commit {
         Some(commit) => files_of(&Snapshot::new(api.clone(), Some(commit.clone())), request)?,
@@ -225,16 +229,12 @@ impl Api {
         proposed.iter().filter(|file| changed.contains(file)).map(|file| RelativePath::parse(&file.filename)).collect()
     }
 
-    /// What each program said last of a commit.
-    fn statuses(&self, commit: &str) -> Result<Vec<Status>, Failure> {
-        #[derive(Deserialize)]
-        struct Combined {
-            #[serde(default)]
-            statuses: Option<Vec<Status>>,
-        }
-        let answer: Option<Combined> =
-            self.gitea.get(&self.path(&["commits", commit, "status"]), &[("limit", "50")])?;
-        Ok(answer.and_then(|combined| combined.statuses).unwrap_or_default())
+    /// What was said of a commit, by one user or by anybody, the last first.
+    fn statuses(&self, commit: &str, by: Option<&str>) -> Result<Vec<Status>, Failure> {
+        let mut statuses: Vec<Status> = self.gitea.get_all(&self.path(&["commits", commit, "statuses"]), &[])?;
+        statuses.retain(|status| by.is_none_or(|by| status.creator.as_ref().is_some_and(|user| user.login == by)));
+        statuses.sort_by_key(|status| std::cmp::Reverse(status.id));
+        Ok(statuses)
     }
 
     /// Which of the files are not on the branch as they were at `commit`.
