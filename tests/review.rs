@@ -262,7 +262,7 @@ fn forget(review: &Review, team: &Managed) {
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
-fn fifty_root_modules_of_one_pull_request_and_ten_pull_requests_at_once_are_applied_once_each() {
+fn many_root_modules_of_one_pull_request_and_many_pull_requests_at_once_are_applied_once_each() {
     let review = Review::new("many", &json!({"parallel": 8}));
     let pattern = review.team("pattern");
     let number = review.request(&pattern, "name: Pattern");
@@ -270,8 +270,9 @@ fn fifty_root_modules_of_one_pull_request_and_ten_pull_requests_at_once_are_appl
     let read =
         |file: &str| review.organization.content("infrastructure", &branch, &format!("teams/{}/{file}", pattern.0));
     let contents = ["main.tf", "providers.tf", "backend.tf"].map(|file| (file, read(file)));
-    let fifty: Vec<_> = (0..50).map(|n| review.team(&format!("m{n}"))).collect();
-    let files: Vec<_> = fifty
+    let (modules, pulls) = (support::whole_or(50, 8), support::whole_or(10, 4));
+    let many: Vec<_> = (0..modules).map(|n| review.team(&format!("m{n}"))).collect();
+    let files: Vec<_> = many
         .iter()
         .flat_map(|team| {
             contents
@@ -280,46 +281,46 @@ fn fifty_root_modules_of_one_pull_request_and_ten_pull_requests_at_once_are_appl
         })
         .collect();
     let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
-    let all = review.propose("fifty", &files);
+    let all = review.propose("many", &files);
     let start = Instant::now();
     review.run_well(&["plan"]);
-    println!("50 root modules planned in {:.0} s", start.elapsed().as_secs_f64());
+    println!("{modules} root modules planned in {:.0} s", start.elapsed().as_secs_f64());
     assert_eq!(
         review.planned(all, "goldpath/plan"),
         "pending: a platform owner must approve this: outside-folder, owner"
     );
     let comment = review.comments(all)[0]["body"].as_str().unwrap().to_owned();
-    assert!(comment.len() <= 60_000 && fifty.iter().all(|team| comment.contains(&team.0)), "{comment}");
+    assert!(comment.len() <= 60_000 && many.iter().all(|team| comment.contains(&team.0)), "{comment}");
     review.approve(&review.owner, all);
     review.merge(all);
     let start = Instant::now();
-    assert_eq!(review.run_well(&["apply"]).lines().filter(|line| line.ends_with(": +1 ~0 -0")).count(), 50);
-    println!("50 root modules applied in {:.0} s", start.elapsed().as_secs_f64());
-    for team in &fifty {
+    assert_eq!(review.run_well(&["apply"]).lines().filter(|line| line.ends_with(": +1 ~0 -0")).count(), modules);
+    println!("{modules} root modules applied in {:.0} s", start.elapsed().as_secs_f64());
+    for team in &many {
         assert_eq!(
             (full_name(team), review.applied(all, team)),
             ("Pattern".to_owned(), "success: +1 ~0 -0".to_owned())
         );
     }
 
-    // Ten at once, and two runs that know nothing of each other.
-    let ten: Vec<_> = (0..10).map(|n| review.team(&format!("t{n}"))).collect();
-    let numbers: Vec<_> = ten.iter().map(|team| review.request(team, "name: First")).collect();
+    // Several at once, and two runs that know nothing of each other.
+    let teams: Vec<_> = (0..pulls).map(|n| review.team(&format!("t{n}"))).collect();
+    let numbers: Vec<_> = teams.iter().map(|team| review.request(team, "name: First")).collect();
     review.run_well(&["plan"]);
     for number in &numbers {
         review.approve(&review.reviewer, *number);
     }
     let start = Instant::now();
     let runs: Vec<_> = numbers
-        .chunks(5)
+        .chunks(pulls / 2)
         .map(|numbers| {
             numbers.iter().for_each(|number| review.merge(*number));
             review.command(&["apply"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();
     let said: Vec<_> = runs.into_iter().map(|run| run.wait_with_output().unwrap()).collect();
-    println!("10 pull requests merged and applied in {:.0} s", start.elapsed().as_secs_f64());
-    for (team, number) in ten.iter().zip(&numbers) {
+    println!("{pulls} pull requests merged and applied in {:.0} s", start.elapsed().as_secs_f64());
+    for (team, number) in teams.iter().zip(&numbers) {
         assert_eq!(review.applied(*number, team), "success: +1 ~0 -0", "{said:?}");
         assert_eq!(full_name(team), "First");
         // One state of one apply; the comment with the plan and the one with the result.

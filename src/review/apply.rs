@@ -40,10 +40,11 @@ enum Ended {
     },
     /// There was nothing to do, or another run has done it.
     Idle(&'static str),
-    /// It must not be applied: why, and what to do, and the plan that would have to be approved.
+    /// It must not be applied: why, what to do, and where there is a plan to approve.
     Refused {
         reason: String,
-        asked: Option<String>,
+        next: String,
+        url: Option<String>,
     },
     Failed {
         what: String,
@@ -112,7 +113,7 @@ impl Review<'_> {
                 Judged::Refused(findings) => {
                     let first = findings.first().map_or_else(String::new, |f| format!("{} {}", f.place, f.message));
                     let reason = format!("it is denied by policy: {}", first.trim());
-                    return Ok(Ended::Refused { reason, asked: None });
+                    return Ok(Ended::denied(reason));
                 }
                 Judged::Failed(failed) => return Ok(self.failed(module, &failed)),
             };
@@ -127,7 +128,7 @@ impl Review<'_> {
                 let denied = planned.findings.iter().find(|finding| finding.severity == Severity::Denied);
                 let message = denied.map_or("", |finding| finding.message.as_str());
                 let reason = format!("it is denied by policy: {}: {message}", planned.rules(Severity::Denied));
-                return Ok(Ended::Refused { reason, asked: None });
+                return Ok(Ended::denied(reason));
             }
             let approved_by = match self.approved(pending, &planned)? {
                 Ok(approved_by) => approved_by,
@@ -259,7 +260,8 @@ impl Review<'_> {
         if pull.is_open() && self.site.said(&pull.head.sha, PLAN)?.first().is_none_or(|last| last.status != "success") {
             self.plan_pull(&pull, 1)?;
         }
-        Ok(Ended::Refused { reason, asked: Some(pull.html_url) })
+        let next = format!("read the plan in {}, approve and merge it", pull.html_url);
+        Ok(Ended::Refused { reason, next, url: Some(pull.html_url) })
     }
 
     fn remember(&self, pending: &Pending, head: &str, planned: &Planned<'_>, approved_by: Vec<String>) -> Result<()> {
@@ -284,7 +286,7 @@ impl Review<'_> {
             Ended::Applied { .. } => Ok(true),
             Ended::Idle("applied by another run") => Ok(false),
             Ended::Idle(_) => self.say(pending, state, &text, None).map(|_| false),
-            Ended::Refused { asked: Some(url), .. } => self.say_at(pending, state, &text, url),
+            Ended::Refused { url: Some(url), .. } => self.say_at(pending, state, &text, url),
             Ended::Refused { .. } | Ended::Failed { .. } => self.say(pending, state, &text, None),
         }
     }
@@ -324,6 +326,10 @@ fn is_for_approval(pull: &PullRequest, module: &RootModule) -> bool {
 }
 
 impl Ended {
+    fn denied(reason: String) -> Self {
+        Self::Refused { reason, next: "change it in another pull request".to_owned(), url: None }
+    }
+
     fn status(&self) -> (&'static str, String) {
         match self {
             Self::Applied { summary, .. } => ("success", summary.clone()),
@@ -339,10 +345,7 @@ impl Ended {
         match self {
             Self::Applied { summary, outputs } => AppliedResult::Done { summary, outputs },
             Self::Idle(summary) => AppliedResult::Done { summary, outputs: &NONE },
-            Self::Refused { reason, asked: Some(url) } => AppliedResult::Refused { reason, next: url },
-            Self::Refused { reason, asked: None } => {
-                AppliedResult::Refused { reason, next: "change it in another pull request" }
-            }
+            Self::Refused { reason, next, .. } => AppliedResult::Refused { reason, next },
             Self::Failed { words, .. } => AppliedResult::Failed { words },
         }
     }

@@ -23,6 +23,11 @@ pub mod site;
 /// The time of every commit and status in the tests.
 pub const TIME: &str = "1700000000";
 
+/// How much a test does: the whole of it with `scripts/run-contract-tests.sh --all`, else a part that CI has time for.
+pub fn whole_or(whole: usize, part: usize) -> usize {
+    if std::env::var_os("GOLDPATH_TESTS").is_some_and(|tests| tests == "all") { whole } else { part }
+}
+
 /// Our program, called by the name of the command or of a step, with nothing of this machine's environment that it reads.
 pub fn binary(name: &str) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("goldpath"));
