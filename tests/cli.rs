@@ -258,4 +258,25 @@ fn a_plan_is_checked_by_rules_that_are_right() {
     let message = "error: plan.json is not a plan, as `terraform show -json` prints it: ";
     assert!(stderr(&output).starts_with(message), "{}", stderr(&output));
     assert_eq!(policy("../alpha").status.code(), Some(2));
+
+    let plan = |action: &str| {
+        let object = serde_json::json!({"id": "7", "name": "alpha", "visibility": "private"});
+        let (before, after) = if action == "delete" { (object, Value::Null) } else { (Value::Null, object) };
+        let change = serde_json::json!({
+            "address": "gitea_org.team", "mode": "managed", "type": "gitea_org", "name": "team",
+            "provider_name": "registry.terraform.io/go-gitea/gitea",
+            "change": {"actions": [action], "before": before, "after": after},
+        });
+        let plan = serde_json::json!({"format_version": "1.2", "resource_changes": [change]});
+        fs::write(folder.path().join("plan.json"), plan.to_string()).unwrap();
+    };
+    plan("create");
+    let output = policy("teams/alpha");
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), "no finding in 1 plan\n"));
+    plan("delete");
+    let output = policy("teams/alpha");
+    assert_eq!(
+        support::transcript(&output),
+        "needs-owner[destroy] gitea_org.team: it is destroyed, with all that is in it\n1 finding in 1 plan\nexit 1\n"
+    );
 }
