@@ -9,7 +9,7 @@
 use super::comment::{self, Applied, AppliedResult};
 use super::judge::{Judged, Planned, Purpose, Review, Subject, records, side_by_side, with_record, words};
 use super::plan::PLAN;
-use super::site::{PullRequest, Record, Records};
+use super::site::{Merged, PullRequest, Record, Records};
 use super::terraform::Failed;
 use super::{RootModule, Severity};
 use anyhow::Result;
@@ -29,7 +29,7 @@ const TRIES: usize = 3;
 struct Pending {
     subject: Subject,
     /// The merged pull requests that are about it, the last first.
-    pulls: Vec<PullRequest>,
+    pulls: Vec<Merged>,
 }
 
 /// What became of one root module.
@@ -38,8 +38,10 @@ enum Ended {
         summary: String,
         outputs: Map<String, Value>,
     },
-    /// There was nothing to do, or another run has done it.
-    Idle(&'static str),
+    /// There was nothing to do.
+    Idle,
+    /// Another run has done it.
+    Overtaken,
     /// It must not be applied: why, what to do, and where there is a plan to approve.
     Refused {
         reason: String,
@@ -68,26 +70,34 @@ impl Review<'_> {
             return Ok((vec!["everything on the branch is applied".to_owned()], true));
         }
         let mut pulls = self.site.merged_pulls(&modules)?;
-        let mut pending = Vec::new();
+        let (mut lines, mut well, mut pending) = (Vec::new(), true, Vec::new());
         for module in modules {
-            let pulls = pulls.remove(module).unwrap_or_default();
-            pending.push(self.pending(module, &head, pulls, &applied)?);
+            match self.pending(module, &head, pulls.remove(module).unwrap_or_default(), &applied) {
+                Ok(found) => pending.push(found),
+                Err(error) => {
+                    lines.push(format!("{module}: it cannot be read: {error:#}"));
+                    well = false;
+                }
+            }
         }
         let ended =
             side_by_side(self.site.settings.parallel, &pending, |pending| self.apply_one(pending, &head, &applied));
-        let (mut lines, mut well) = (Vec::new(), true);
-        let mut told: BTreeMap<u64, Vec<(RootModule, Ended)>> = BTreeMap::new();
-        for (pending, ended) in pending.iter().zip(ended) {
+        let mut told: BTreeMap<u64, Vec<(&RootModule, &Ended)>> = BTreeMap::new();
+        let ended: Vec<_> =
+            ended.into_iter().map(|ended| ended.unwrap_or_else(|error| Ended::broken(&error))).collect();
+        for (pending, ended) in pending.iter().zip(&ended) {
             let module = &pending.subject.module;
-            let ended = ended
-                .unwrap_or_else(|error| Ended::Failed { what: "Goldpath".to_owned(), words: format!("{error:#}") });
             let (state, text) = ended.status();
             well &= state == "success";
             lines.push(format!("{module}: {text}"));
-            if self.tell(pending, &ended)?
-                && let Some(pull) = pending.content()
-            {
-                told.entry(pull.number).or_default().push((module.clone(), ended));
+            if self.tell(pending, ended)? {
+                // Where it came from, and where it was approved again.
+                for merged in pending.pulls.iter().take(1).chain(pending.content()) {
+                    let told = told.entry(merged.pull.number).or_default();
+                    if told.last().is_none_or(|(last, _)| *last != module) {
+                        told.push((module, ended));
+                    }
+                }
             }
         }
         for (number, all) in told {
@@ -98,11 +108,11 @@ impl Review<'_> {
         Ok((lines, well))
     }
 
-    fn pending(&self, module: &RootModule, head: &str, pulls: Vec<PullRequest>, applied: &Records) -> Result<Pending> {
+    fn pending(&self, module: &RootModule, head: &str, pulls: Vec<Merged>, applied: &Records) -> Result<Pending> {
         let before: Vec<_> = applied.get(module).map(|record| record.commit.as_str()).into_iter().collect();
-        let content = pulls.iter().find(|pull| !is_for_approval(pull, module));
-        let changed = content.map(|pull| self.site.changed_paths(pull.number)).transpose()?.unwrap_or_default();
-        Ok(Pending { subject: self.subject(module, head, &before, &changed)?, pulls })
+        let nothing = BTreeSet::new();
+        let changed = pulls.iter().find(|merged| merged.brings_it).map_or(&nothing, |merged| &merged.changed);
+        Ok(Pending { subject: self.subject(module, head, &before, changed)?, pulls })
     }
 
     fn apply_one(&self, pending: &Pending, head: &str, applied: &Records) -> Result<Ended> {
@@ -118,11 +128,11 @@ impl Review<'_> {
                 Judged::Failed(failed) => return Ok(self.failed(module, &failed)),
             };
             if self.site.records()?.0.get(module) != applied.get(module) {
-                return Ok(Ended::Idle("applied by another run"));
+                return Ok(Ended::Overtaken);
             }
             if planned.plan.changes.is_empty() {
                 self.remember(pending, head, &planned, Vec::new())?;
-                return Ok(Ended::Idle("no changes"));
+                return Ok(Ended::Idle);
             }
             if planned.has(Severity::Denied) {
                 let denied = planned.findings.iter().find(|finding| finding.severity == Severity::Denied);
@@ -171,8 +181,8 @@ impl Review<'_> {
     /// Who has approved exactly these changes, or why nobody has.
     fn approved(&self, pending: &Pending, planned: &Planned<'_>) -> Result<Result<Vec<String>, String>> {
         let mut first = None;
-        for pull in &pending.pulls {
-            match self.approved_in(pull, pending, planned)? {
+        for merged in &pending.pulls {
+            match self.approved_in(&merged.pull, pending, planned)? {
                 Ok(approved_by) => return Ok(Ok(approved_by)),
                 Err(reason) => drop(first.get_or_insert(reason)),
             }
@@ -249,7 +259,7 @@ impl Review<'_> {
     /// Asks for an approval of these changes, in a pull request of its own: Gitea takes none for one that is merged.
     fn ask_again(&self, pending: &Pending, planned: &Planned<'_>, reason: String) -> Result<Ended> {
         let Subject { module, tree, .. } = &pending.subject;
-        let from = pending.content().map_or_else(String::new, |pull| format!(" (#{})", pull.number));
+        let from = pending.content().map_or_else(String::new, |merged| format!(" (#{})", merged.pull.number));
         let body = format!(
             "`{module}` on `{}`{from} was not applied: {reason}.\n\nThe plan of what would be applied now is below. \
              Approving and merging this applies exactly that, and changes nothing else. To decline, close it, and \
@@ -270,7 +280,7 @@ impl Review<'_> {
             tree: tree.clone(),
             commit: head.to_owned(),
             at: self.now,
-            pull_request: pending.content().map(|pull| pull.number),
+            pull_request: pending.content().map(|merged| merged.pull.number),
             approved_by,
             changes: planned.digest.clone(),
             providers: planned.plan.versions.clone(),
@@ -284,8 +294,10 @@ impl Review<'_> {
         match ended {
             // Said as soon as it was done.
             Ended::Applied { .. } => Ok(true),
-            Ended::Idle("applied by another run") => Ok(false),
-            Ended::Idle(_) => self.say(pending, state, &text, None).map(|_| false),
+            Ended::Overtaken => Ok(false),
+            // A run that was killed may have said what it did.
+            Ended::Idle if self.has_succeeded(pending)? => Ok(false),
+            Ended::Idle => self.say(pending, state, &text, None).map(|_| false),
             Ended::Refused { url: Some(url), .. } => self.say_at(pending, state, &text, url),
             Ended::Refused { .. } | Ended::Failed { .. } => self.say(pending, state, &text, None),
         }
@@ -293,39 +305,50 @@ impl Review<'_> {
 
     fn say(&self, pending: &Pending, state: &str, text: &str, digest: Option<&str>) -> Result<bool> {
         let url = match (pending.content(), digest) {
-            (Some(pull), Some(digest)) => with_record(pull, "changes", digest, 0),
-            (Some(pull), None) => pull.html_url.clone(),
+            (Some(merged), Some(digest)) => with_record(&merged.pull, "changes", digest, 0),
+            (Some(merged), None) => merged.pull.html_url.clone(),
             (None, _) => String::new(),
         };
         self.say_at(pending, state, text, &url)
     }
 
     fn say_at(&self, pending: &Pending, state: &str, text: &str, url: &str) -> Result<bool> {
-        let module = &pending.subject.module;
-        let merged = pending.content().and_then(|pull| pull.merge_commit_sha.clone());
-        let commit = match merged {
-            Some(commit) => Some(commit),
-            None => self.site.last_commit(module)?,
-        };
-        match commit {
-            Some(commit) => Ok(self.site.say_once(&commit, &format!("{APPLY}: {module}"), state, text, url)?),
+        match self.commit_of(pending)? {
+            Some(commit) => Ok(self.site.say_once(&commit, &pending.context(), state, text, url)?),
             None => Ok(false),
+        }
+    }
+
+    fn has_succeeded(&self, pending: &Pending) -> Result<bool> {
+        let Some(commit) = self.commit_of(pending)? else { return Ok(false) };
+        Ok(self.site.said(&commit, &pending.context())?.first().is_some_and(|last| last.status == "success"))
+    }
+
+    /// The commit that brought it to the branch, of which is said what became of it.
+    fn commit_of(&self, pending: &Pending) -> Result<Option<String>> {
+        match pending.content().and_then(|merged| merged.pull.merge_commit_sha.clone()) {
+            Some(commit) => Ok(Some(commit)),
+            None => Ok(self.site.last_commit(&pending.subject.module)?),
         }
     }
 }
 
 impl Pending {
     /// The pull request that brought what is on the branch.
-    fn content(&self) -> Option<&PullRequest> {
-        self.pulls.iter().find(|pull| !is_for_approval(pull, &self.subject.module))
+    fn content(&self) -> Option<&Merged> {
+        self.pulls.iter().find(|merged| merged.brings_it)
+    }
+
+    fn context(&self) -> String {
+        format!("{APPLY}: {}", self.subject.module)
     }
 }
 
-fn is_for_approval(pull: &PullRequest, module: &RootModule) -> bool {
-    pull.head.label == format!("goldpath/apply/{module}")
-}
-
 impl Ended {
+    fn broken(error: &anyhow::Error) -> Self {
+        Self::Failed { what: "Goldpath".to_owned(), words: format!("{error:#}") }
+    }
+
     fn denied(reason: String) -> Self {
         Self::Refused { reason, next: "change it in another pull request".to_owned(), url: None }
     }
@@ -333,7 +356,8 @@ impl Ended {
     fn status(&self) -> (&'static str, String) {
         match self {
             Self::Applied { summary, .. } => ("success", summary.clone()),
-            Self::Idle(why) => ("success", (*why).to_owned()),
+            Self::Idle => ("success", "no changes".to_owned()),
+            Self::Overtaken => ("success", "applied by another run".to_owned()),
             Self::Refused { reason, .. } => ("failure", format!("refused: {reason}")),
             Self::Failed { what, words } => {
                 ("failure", format!("{what} failed: {}", words.lines().next().unwrap_or_default()))
@@ -344,7 +368,7 @@ impl Ended {
     fn result(&self) -> AppliedResult<'_> {
         match self {
             Self::Applied { summary, outputs } => AppliedResult::Done { summary, outputs },
-            Self::Idle(summary) => AppliedResult::Done { summary, outputs: &NONE },
+            Self::Idle | Self::Overtaken => AppliedResult::Done { summary: "no changes", outputs: &NONE },
             Self::Refused { reason, next, .. } => AppliedResult::Refused { reason, next },
             Self::Failed { words, .. } => AppliedResult::Failed { words },
         }

@@ -9,7 +9,7 @@ use super::judge::{Judged, Planned, Purpose, Review, Subject, rules, side_by_sid
 use super::sha256;
 use super::site::PullRequest;
 use super::{RootModule, Severity};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the statuses begin with that a plan sets; followed by `: ` and the root module, or alone for
@@ -24,7 +24,12 @@ impl Review<'_> {
     /// A server that fails. One pull request's fault is in its own status, and does not stop the others.
     pub fn plan(&self, only: Option<u64>) -> Result<(Vec<String>, bool)> {
         let pulls = match only {
-            Some(number) => vec![self.site.pull(number)?],
+            Some(number) => {
+                let pull = self.site.pull(number)?;
+                // What is merged shows what was approved.
+                ensure!(pull.is_open(), "#{number} is not open");
+                vec![pull]
+            }
             None => self.site.open_pulls()?,
         };
         let mut due = Vec::new();

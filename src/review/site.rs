@@ -65,6 +65,15 @@ pub(super) struct PullRequest {
     pub merge_commit_sha: Option<String>,
 }
 
+/// A pull request that was merged, and is about one root module.
+pub(super) struct Merged {
+    pub pull: PullRequest,
+    /// Every path that it changes.
+    pub changed: BTreeSet<String>,
+    /// Whether it changed the root module, and did not just approve it again.
+    pub brings_it: bool,
+}
+
 /// The branch that a pull request is made of.
 #[derive(Clone, Deserialize)]
 pub(super) struct End {
@@ -194,9 +203,9 @@ impl<'c> Site<'c> {
         pull.with_context(|| format!("there is no pull request #{number} in {}", self.api.remote))
     }
 
-    /// For each root module the merged pull requests that changed it, or that approved it again, the
-    /// last first.
-    pub fn merged_pulls(&self, modules: &BTreeSet<&RootModule>) -> Result<BTreeMap<RootModule, Vec<PullRequest>>> {
+    /// For each root module the merged pull request that changed it last, after those that approved it
+    /// again since, the last first.
+    pub fn merged_pulls(&self, modules: &BTreeSet<&RootModule>) -> Result<BTreeMap<RootModule, Vec<Merged>>> {
         let mut merged: Vec<PullRequest> = Vec::new();
         for page in 1.. {
             let page = page.to_string();
@@ -210,20 +219,21 @@ impl<'c> Site<'c> {
             }
         }
         merged.sort_by_key(|pull| std::cmp::Reverse((pull.merged_at, pull.number)));
-        let mut found: BTreeMap<RootModule, Vec<PullRequest>> = BTreeMap::new();
+        let mut found: BTreeMap<RootModule, Vec<Merged>> = BTreeMap::new();
         let mut missing: BTreeSet<&RootModule> = modules.clone();
         for pull in merged {
             if missing.is_empty() {
                 break;
             }
-            let paths = self.changed_paths(pull.number)?;
+            let changed = self.changed_paths(pull.number)?;
             for module in modules {
                 let (folder, approval) = (format!("{module}/"), approval_path(module));
-                let content = paths.iter().any(|path| path.starts_with(&folder));
-                if missing.contains(module) && (content || paths.contains(&approval)) {
-                    found.entry((*module).clone()).or_default().push(pull.clone());
-                    // What came before the content is about another one.
-                    if content {
+                let brings_it = changed.iter().any(|path| path.starts_with(&folder));
+                if missing.contains(module) && (brings_it || changed.contains(&approval)) {
+                    let merged = Merged { pull: pull.clone(), changed: changed.clone(), brings_it };
+                    found.entry((*module).clone()).or_default().push(merged);
+                    // What came before is about another content.
+                    if brings_it {
                         missing.remove(module);
                     }
                 }
@@ -332,14 +342,15 @@ impl<'c> Site<'c> {
         self.api.gitea.send(Method::POST, &self.api.path(&["statuses", commit]), &status)
     }
 
-    /// Says something of a commit, unless it is the last that we have said; gives whether it was not.
+    /// Says something of a commit, unless it is the last that we have said; gives whether it is news,
+    /// as nothing is that was said before somebody was at it again.
     pub fn say_once(&self, commit: &str, context: &str, state: &str, text: &str, url: &str) -> Result<bool, Failure> {
-        let last = self.said(commit, context)?.into_iter().next();
-        let is_new = last.is_none_or(|last| !last.says(state, text, url));
-        if is_new {
+        let said = self.said(commit, context)?;
+        if said.first().is_none_or(|last| !last.says(state, text, url)) {
             self.say(commit, context, state, text, url)?;
         }
-        Ok(is_new)
+        let end = said.iter().find(|said| said.status != "pending");
+        Ok(end.is_none_or(|end| !end.says(state, text, url)))
     }
 
     /// Our user's comment that begins with `marker`.
@@ -526,28 +537,33 @@ impl<'c> Site<'c> {
         let branch = format!("goldpath/apply/{module}");
         let path = approval_path(module);
         let content = format!(
-            "# Merging this applies what the pull request shows, and changes nothing else.\nmodule: {module}\ntree: {tree}\nchanges: {changes}\n"
+            "# Merging this applies what the pull request shows, and changes nothing else.\n\
+             module: {module}\ntree: {tree}\nchanges: {changes}\n"
         );
+        // Another each time: what was approved and merged once may have to be approved again.
+        let asked = format!("{content}asked: {}\n", Timestamp::now());
         let head = self.api.head(&branch)?;
         let file = |commit: &str| self.file_at(commit, &path);
         if let Some(head) = &head
-            && file(head)?.is_some_and(|(_, old)| old == content.as_bytes())
+            && file(head)?.is_some_and(|(_, old)| old.starts_with(content.as_bytes()))
         {
             let query = [("state", "all"), ("sort", "recentupdate"), ("limit", "50")];
             let pulls: Vec<PullRequest> = self.api.gitea.get(&self.api.path(&["pulls"]), &query)?.unwrap_or_default();
-            if let Some(pull) = pulls.into_iter().find(|pull| pull.head.label == branch && !pull.merged) {
+            let ours = |pull: &PullRequest| pull.user.login == self.settings.user.as_str() && !pull.merged;
+            if let Some(pull) = pulls.into_iter().find(|pull| pull.head.label == branch && ours(pull)) {
                 return Ok(pull);
             }
         }
         let base = self.head()?;
-        let mut operation = json!({"operation": "create", "path": path, "content": BASE64.encode(&content)});
+        let mut operation = json!({"operation": "create", "path": path, "content": BASE64.encode(asked)});
         if let Some((sha, _)) = file(&base)? {
             operation["operation"] = "update".into();
             operation["sha"] = sha.into();
         }
         let title = format!("{module}: approve what is to be applied");
         let commit = json!({
-            "branch": self.api.remote.branch.as_str(), "new_branch": branch, "force_push": true, "message": title, "files": [operation],
+            "branch": self.api.remote.branch.as_str(), "new_branch": branch, "force_push": true,
+            "message": title, "files": [operation],
         });
         self.api.gitea.send::<Nothing>(Method::POST, &self.api.path(&["contents"]), &commit)?;
         let open = json!({"base": self.api.remote.branch.as_str(), "head": branch, "title": title, "body": body});
