@@ -2,12 +2,15 @@
 # Proves what only the real tools can: that the API server takes each Promise's CRD, refuses what its rules forbid, and
 # takes every golden manifest; that Backstage's own validator takes every golden entity, and that a Backstage shows what
 # is delivered, changed, deleted; that Terraform and the provider's schema take every golden root module, and Gitea too:
-# applied for real, planned empty after, destroyed; that `commit` delivers to a repository behind https.
-# Needs cargo, curl, node, npm, kubectl and terraform, and servers that may be written to; what it makes there it removes:
+# applied for real, planned empty after, destroyed; that `commit` delivers to Gitea, whatever fails; and review: what was
+# shown and approved is applied, through the workflows and by hand, and nothing else is.
+# Needs cargo, curl, git, jq, node, npm, openssl, kubectl, terraform, and PostgreSQL's programs with their user `postgres`
+# (Debian's package postgresql), and servers that may be written to; what it makes there it removes:
 #   KUBECONFIG             a Kubernetes API server
 #   GITEA_URL              a Gitea, with
 #   GITEA_TOKEN_FILE         the token of an administrator and
 #   GITEA_CA_FILE            the certificate authority that signed it
+#   RUNNER_PATH              the folder of Gitea's runner, gitea-runner; one with the label `host` serves all repositories
 #   TF_CLI_CONFIG_FILE     Terraform's configuration, in which it finds the provider go-gitea/gitea
 #   GITEA_PROVIDER_SCHEMA  what `terraform providers schema -json` prints with that provider
 #   BACKSTAGE_URL          a Backstage that was started for this run, with the catalog and nothing else,
@@ -80,11 +83,13 @@ test_root_module() { # FOLDER: a copy, which it uses up
   rm -r "$applied"
 }
 
-for tool in cargo curl node npm kubectl terraform; do command -v $tool >/dev/null || fail "$tool is not on the PATH"; done
+for tool in cargo curl git jq node npm openssl kubectl terraform; do command -v $tool >/dev/null || fail "$tool is not on the PATH"; done
+[ -d /usr/lib/postgresql ] || fail "PostgreSQL is not there: it is in the Debian package postgresql"
 need KUBECONFIG "a Kubernetes API server"
 need GITEA_URL "a Gitea"
 need_file GITEA_TOKEN_FILE "the token of an administrator of GITEA_URL"
 need_file GITEA_CA_FILE "the certificate authority of GITEA_URL"
+need RUNNER_PATH "gitea-runner is in it"
 need_file TF_CLI_CONFIG_FILE "Terraform finds the provider go-gitea/gitea with it"
 need_file GITEA_PROVIDER_SCHEMA "the schema of the provider go-gitea/gitea"
 need BACKSTAGE_URL "a Backstage"
