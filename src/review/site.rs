@@ -402,7 +402,7 @@ impl<'c> Site<'c> {
             submitted_at: Timestamp,
         }
         let number = pull.number.to_string();
-        let mut reviews: Vec<Review> = self.api.gitea.get_all(&self.api.path(&["pulls", &number, "reviews"]), &[])?;
+        let mut reviews: Vec<Review> = self.api.gitea.get_all_shown(&self.api.path(&["pulls", &number, "reviews"]))?;
         reviews.sort_by_key(|review| review.id);
         let mut last = BTreeMap::new();
         for review in reviews {
@@ -410,7 +410,7 @@ impl<'c> Site<'c> {
                 last.insert(user.login, review);
             }
         }
-        let authors = self.authors(pull)?;
+        let Some(authors) = self.authors(pull)? else { return Ok(Vec::new()) };
         last.retain(|user, review| {
             review.state == "APPROVED"
                 && review.commit_id == pull.head.sha
@@ -421,12 +421,15 @@ impl<'c> Site<'c> {
         Ok(last.into_iter().map(|(by, review)| Approval { by, at: review.submitted_at }).collect())
     }
 
-    /// Whose work a pull request is.
-    fn authors(&self, pull: &PullRequest) -> Result<BTreeSet<String>, Failure> {
+    /// Whose work a pull request is; none where no event tells who has pushed its head commit.
+    fn authors(&self, pull: &PullRequest) -> Result<Option<BTreeSet<String>>, Failure> {
         #[derive(Deserialize)]
         struct Event {
             r#type: String,
             user: Option<User>,
+            /// As `{"is_force_push": false, "commit_ids": […]}`.
+            #[serde(default)]
+            body: String,
         }
         #[derive(Deserialize)]
         struct Commit {
@@ -435,14 +438,18 @@ impl<'c> Site<'c> {
         }
         let number = pull.number.to_string();
         let events: Vec<Option<Event>> =
-            self.api.gitea.get_all(&self.api.path(&["issues", &number, "timeline"]), &[])?;
-        let pushes = events.into_iter().flatten().filter(|event| event.r#type == "pull_push");
+            self.api.gitea.get_all_shown(&self.api.path(&["issues", &number, "timeline"]))?;
+        let pushes: Vec<_> = events.into_iter().flatten().filter(|event| event.r#type == "pull_push").collect();
+        if !pushes.iter().any(|push| push.body.contains(&pull.head.sha)) {
+            return Ok(None);
+        }
         let commits: Vec<Commit> = self.api.gitea.get_all(
             &self.api.path(&["pulls", &number, "commits"]),
             &[("verification", "false"), ("files", "false")],
         )?;
-        let users = pushes.map(|push| push.user).chain(commits.into_iter().flat_map(|c| [c.author, c.committer]));
-        Ok(users.flatten().map(|user| user.login).chain([pull.user.login.clone()]).collect())
+        let users =
+            pushes.into_iter().map(|push| push.user).chain(commits.into_iter().flat_map(|c| [c.author, c.committer]));
+        Ok(Some(users.flatten().map(|user| user.login).chain([pull.user.login.clone()]).collect()))
     }
 
     /// What an organisation has in it: names of repositories and packages. Gitea refuses to remove
