@@ -349,3 +349,120 @@ fn an_approval_counts_if_somebody_else_gave_it_who_may_for_this_commit_and_still
     let forged = json!({"branch": "records", "message": "x", "content": BASE64.encode("{}")});
     assert!([403, 404].contains(&ask(&review.writer_token, "POST", &records, &forged).0));
 }
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn whatever_way_it_came_to_the_branch_it_is_applied_only_as_it_was_approved() {
+    let review = Review::new("ways", &json!({}));
+    let fork_author = User::new("ways-reader");
+    fork_author.join(&review.organization, "infrastructure", "read");
+    let fork_token = fork_author.token("fork", &["write:repository", "write:issue"]);
+    let repository = infrastructure(&review);
+    let [forked, left, right, hidden, bare, alone] =
+        ["forked", "left", "right", "hidden", "bare", "alone"].map(|name| review.team(name));
+    let status = |number: u64, team: &Managed| review.planned(number, &format!("goldpath/plan: teams/{}", team.0));
+    let workflow = |name: &str| (format!(".gitea/workflows/{name}.yaml"), "on: push\njobs: {}\n".to_owned());
+
+    // A reader's fork; its branch has the name of one of ours, and somebody has copied our comment beforehand.
+    let fork = json!({"name": format!("fork-{}", std::process::id())});
+    let (_, fork) = ask(&fork_token, "POST", &review.path("/forks"), &fork);
+    let fork = fork["full_name"].as_str().unwrap();
+    let branch = format!("goldpath/apply/teams/{}", bare.0);
+    commit(&fork_token, fork, &branch, "Add a team", &module(&forked));
+    let from_fork = open(&review, &fork_token, &format!("{}:{branch}", fork_author.0), "from a fork");
+    let copied = json!({"body": "<!-- goldpath: plan -->\n### Plan: 1 root module, no changes"});
+    let comments = review.path(&format!("/issues/{from_fork}/comments"));
+    assert_eq!(ask(&review.writer_token, "POST", &comments, &copied).0, 201);
+    // Two requests' folders and a workflow, and one folder and a workflow, from a branch with such a name too.
+    let files = [module(&left), module(&right), vec![workflow("two")]].concat();
+    commit(&review.writer_token, &repository, "two", "two", &files);
+    let two = open(&review, &review.writer_token, "two", "two");
+    let files = [module(&hidden), vec![workflow("hidden")]].concat();
+    let branch = format!("goldpath/apply/teams/{}", hidden.0);
+    let message = format!("hidden\n\nGoldpath-Request: Team default/{}", hidden.0);
+    commit(&review.writer_token, &repository, &branch, &message, &files);
+    let from_hidden = open(&review, &review.writer_token, &branch, "hidden");
+    // Nobody's folder, whose commit says that it is somebody's.
+    let files = &module(&alone)[..3];
+    let message = format!("alone\n\nGoldpath-Request: Team default/{}", left.0);
+    commit(&review.writer_token, &repository, "alone", &message, files);
+    let from_alone = open(&review, &review.writer_token, "alone", "alone");
+    commit(&review.writer_token, &repository, "bare", "bare", &module(&bare));
+    let from_bare = open(&review, &review.writer_token, "bare", "bare");
+
+    review.run_well(&["plan"]);
+    let needs = |rules: &str| format!("success: +1 ~0 -0, needs a platform owner: {rules}");
+    assert_eq!(status(from_fork, &forked), "success: +1 ~0 -0");
+    for (number, team) in [(two, &left), (two, &right), (from_hidden, &hidden)] {
+        assert_eq!(status(number, team), needs("outside-folder"));
+    }
+    assert_eq!(status(from_alone, &alone), needs("owner"));
+    for number in [two, from_hidden] {
+        let pending = "pending: a platform owner must approve this: outside-folder";
+        assert_eq!(review.planned(number, "goldpath/plan"), pending);
+    }
+    let shown = review.comments(from_bare)[0].clone();
+    let comment = review.path(&format!("/issues/comments/{}", shown["id"]));
+    assert_eq!(ask(&review.writer_token, "DELETE", &comment, &Value::Null).0, 204);
+    for number in [from_fork, two, from_hidden, from_alone, from_bare] {
+        review.approve(&review.reviewer, number);
+        review.merge(number);
+    }
+    // What is pushed after the merge is nobody's.
+    review.push("bare", "bare", &[("README.md", Some("later\n"))]);
+
+    let said = review.run_in_vain(&["apply"]);
+    assert_eq!(review.applied(from_fork, &forked), "success: +1 ~0 -0", "{said}");
+    let outside = "failure: refused: a platform owner must approve it: outside-folder";
+    for (number, team) in [(two, &left), (two, &right), (from_hidden, &hidden)] {
+        assert_eq!(review.applied(number, team), outside, "{said}");
+    }
+    assert_eq!(review.applied(from_alone, &alone), "failure: refused: a platform owner must approve it: owner");
+    let removed = format!("failure: refused: somebody has removed the comment with the plan of #{from_bare}");
+    assert_eq!(review.applied(from_bare, &bare), removed);
+    assert!(forked.get().is_some());
+    for team in [&left, &right, &hidden, &bare, &alone] {
+        assert!(team.get().is_none(), "{} is there", team.0);
+    }
+
+    // A fork's branch of the same name is not where we ask.
+    let asked = review.open();
+    assert_eq!(asked.len(), 5);
+    let branch = format!("goldpath/apply/teams/{}", bare.0);
+    commit(&fork_token, fork, "spoof", "spoof", &[("x".to_owned(), String::new())]);
+    let again = json!({"old_branch_name": "spoof", "new_branch_name": format!("goldpath/apply/teams/{}", left.0)});
+    assert_eq!(ask(&fork_token, "POST", &format!("/repos/{fork}/branches"), &again).0, 201);
+    let spoof = open(&review, &fork_token, &format!("{}:goldpath/apply/teams/{}", fork_author.0, left.0), "spoof");
+    let close = json!({"state": "closed"});
+    assert_eq!(ask(&fork_token, "PATCH", &review.path(&format!("/pulls/{spoof}")), &close).0, 201);
+    let comments = review.comments(two);
+    review.run_in_vain(&["apply"]);
+    assert_eq!((review.open(), review.comments(two)), (asked.clone(), comments));
+
+    // Merging what asks is not enough, and does not end the asking.
+    let of = |branch: &str| {
+        let pulls = review.organization.pulls("infrastructure");
+        let of_branch = |p: &&Value| p["state"] == "open" && p["head"]["label"] == branch;
+        pulls.iter().find(of_branch).map(|p| p["number"].as_u64().unwrap()).unwrap()
+    };
+    let first = of(&branch);
+    review.merge(first);
+    let owners: Vec<u64> = asked.into_iter().filter(|number| *number != first).collect();
+    for (place, number) in owners.iter().enumerate() {
+        assert!(review.planned(*number, "goldpath/plan").starts_with("pending: a platform owner must approve this"));
+        review.approve(if place == 0 { &review.reviewer } else { &review.owner }, *number);
+        review.merge(*number);
+    }
+    let said = review.run_in_vain(&["apply"]);
+    assert_eq!(said.lines().filter(|line| line.contains("refused")).count(), 2, "{said}");
+    let open = review.open();
+    assert_eq!(open.len(), 2, "{said}");
+    for number in open {
+        review.approve(&review.owner, number);
+        review.merge(number);
+    }
+    review.run_well(&["apply"]);
+    for team in [&left, &right, &hidden, &bare, &alone] {
+        assert!(team.get().is_some(), "{} is not there", team.0);
+    }
+}

@@ -9,7 +9,7 @@
 use super::comment::{self, Applied, AppliedResult};
 use super::judge::{Judged, Planned, Review, Subject, records, with_record, words};
 use super::plan::PLAN;
-use super::site::{PullRequest, Record, Records};
+use super::site::{Merged, PullRequest, Record, Records};
 use super::terraform::Failed;
 use super::{RootModule, Severity};
 use anyhow::Result;
@@ -29,7 +29,7 @@ const TRIES: usize = 3;
 struct Pending {
     subject: Subject,
     /// The merged pull requests that are about it, the last first.
-    pulls: Vec<PullRequest>,
+    pulls: Vec<Merged>,
 }
 
 /// What became of one root module.
@@ -96,10 +96,11 @@ impl Review<'_> {
         Ok((lines, well))
     }
 
-    fn pending(&self, module: &RootModule, head: &str, pulls: Vec<PullRequest>, applied: &Records) -> Result<Pending> {
+    fn pending(&self, module: &RootModule, head: &str, pulls: Vec<Merged>, applied: &Records) -> Result<Pending> {
         let before: Vec<_> = applied.get(module).map(|record| record.commit.as_str()).into_iter().collect();
-        let content = pulls.iter().find(|pull| !is_for_approval(pull, module));
-        let changed = content.map(|pull| self.site.changed_paths(pull.number)).transpose()?.unwrap_or_default();
+        let content = pulls.iter().find(|merged| merged.brings);
+        let changed =
+            content.map(|merged| self.site.changed_paths(merged.pull.number)).transpose()?.unwrap_or_default();
         Ok(Pending { subject: self.subject(module, head, &before, &changed)?, pulls })
     }
 
@@ -169,7 +170,7 @@ impl Review<'_> {
     /// Who has approved exactly these changes, or why nobody has.
     fn approved(&self, pending: &Pending, planned: &Planned<'_>) -> Result<Result<Vec<String>, String>> {
         let mut first = None;
-        for pull in &pending.pulls {
+        for Merged { pull, .. } in &pending.pulls {
             match self.approved_in(pull, pending, planned)? {
                 Ok(approved_by) => return Ok(Ok(approved_by)),
                 Err(reason) => drop(first.get_or_insert(reason)),
@@ -254,7 +255,8 @@ impl Review<'_> {
              revert the change.",
             self.site.branch(),
         );
-        let pull = self.site.ask_again(module, tree, &planned.digest, &body)?;
+        let after = pending.pulls.first().map(|merged| merged.pull.number);
+        let pull = self.site.ask_again(module, tree, &planned.digest, after, &body)?;
         if pull.is_open() && self.site.said(&pull.head.sha, PLAN)?.first().is_none_or(|last| last.status != "success") {
             self.plan_pull(&pull)?;
         }
@@ -314,12 +316,8 @@ impl Review<'_> {
 impl Pending {
     /// The pull request that brought what is on the branch.
     fn content(&self) -> Option<&PullRequest> {
-        self.pulls.iter().find(|pull| !is_for_approval(pull, &self.subject.module))
+        self.pulls.iter().find(|merged| merged.brings).map(|merged| &merged.pull)
     }
-}
-
-fn is_for_approval(pull: &PullRequest, module: &RootModule) -> bool {
-    pull.head.label == format!("goldpath/apply/{module}")
 }
 
 impl Ended {

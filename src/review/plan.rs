@@ -69,7 +69,8 @@ impl Review<'_> {
             let record = records.get(module);
             let mut before = vec![base.as_str()];
             before.extend(record.map(|record| record.commit.as_str()));
-            subjects.push(self.subject(module, head, &before, &changed)?);
+            let brought = self.brought(module, &changed)?;
+            subjects.push(self.subject(module, head, &before, brought.as_ref().unwrap_or(&changed))?);
         }
         let judged = self.side_by_side(&subjects, |subject| self.judge(subject, false));
         let failures: Vec<_> = judged.iter().map(|judged| failure(judged)).collect();
@@ -113,6 +114,17 @@ impl Review<'_> {
         let (state, text) = self.sum_up(pull, &changed, &judged, &misnamed)?;
         site.say_once(head, PLAN, state, &text, &url)?;
         Ok(text)
+    }
+
+    /// What the pull request changed that brought a root module to the branch, where `changed` only approves it
+    /// again: an apply looks at that.
+    fn brought(&self, module: &RootModule, changed: &BTreeSet<String>) -> Result<Option<BTreeSet<String>>> {
+        if changed.iter().any(|path| path.starts_with(&format!("{module}/"))) {
+            return Ok(None);
+        }
+        let mut merged = self.site.merged_pulls(&BTreeSet::from([module]))?.remove(module).unwrap_or_default();
+        let Some(content) = merged.pop().filter(|last| last.brings) else { return Ok(None) };
+        Ok(Some(&self.site.changed_paths(content.pull.number)? | changed))
     }
 
     /// The root modules that a pull request changes, removes, or approves again; and changed folders

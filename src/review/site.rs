@@ -65,16 +65,25 @@ pub(super) struct PullRequest {
     pub merge_commit_sha: Option<String>,
 }
 
-/// The branch that a pull request is made of.
+/// The branch that a pull request is made of: one of the repository's, or of a fork's.
 #[derive(Clone, Deserialize)]
 pub(super) struct End {
     pub sha: String,
-    pub label: String,
+    label: String,
+    repo_id: i64,
 }
 
 #[derive(Clone, Deserialize)]
 struct Base {
     r#ref: String,
+    repo_id: i64,
+}
+
+/// A merged pull request that is about a root module.
+pub(super) struct Merged {
+    pub pull: PullRequest,
+    /// Whether it changed the root module, and did not only approve it again.
+    pub brings: bool,
 }
 
 /// What our user has said of a commit.
@@ -196,7 +205,7 @@ impl<'c> Site<'c> {
 
     /// For each root module the merged pull requests that changed it, or that approved it again, the
     /// last first.
-    pub fn merged_pulls(&self, modules: &BTreeSet<&RootModule>) -> Result<BTreeMap<RootModule, Vec<PullRequest>>> {
+    pub fn merged_pulls(&self, modules: &BTreeSet<&RootModule>) -> Result<BTreeMap<RootModule, Vec<Merged>>> {
         let mut merged: Vec<PullRequest> = Vec::new();
         for page in 1.. {
             let page = page.to_string();
@@ -210,7 +219,7 @@ impl<'c> Site<'c> {
             }
         }
         merged.sort_by_key(|pull| std::cmp::Reverse((pull.merged_at, pull.number)));
-        let mut found: BTreeMap<RootModule, Vec<PullRequest>> = BTreeMap::new();
+        let mut found: BTreeMap<RootModule, Vec<Merged>> = BTreeMap::new();
         let mut missing: BTreeSet<&RootModule> = modules.clone();
         for pull in merged {
             if missing.is_empty() {
@@ -219,11 +228,11 @@ impl<'c> Site<'c> {
             let paths = self.changed_paths(pull.number)?;
             for module in modules {
                 let (folder, approval) = (format!("{module}/"), approval_path(module));
-                let content = paths.iter().any(|path| path.starts_with(&folder));
-                if missing.contains(module) && (content || paths.contains(&approval)) {
-                    found.entry((*module).clone()).or_default().push(pull.clone());
+                let brings = paths.iter().any(|path| path.starts_with(&folder));
+                if missing.contains(module) && (brings || paths.contains(&approval)) {
+                    found.entry((*module).clone()).or_default().push(Merged { pull: pull.clone(), brings });
                     // What came before the content is about another one.
-                    if content {
+                    if brings {
                         missing.remove(module);
                     }
                 }
@@ -528,12 +537,20 @@ impl<'c> Site<'c> {
     }
 
     /// Opens a pull request by which changes can be approved that are merged already, or gives the
-    /// last that was opened for them.
-    pub fn ask_again(&self, module: &RootModule, tree: &str, changes: &str, body: &str) -> Result<PullRequest> {
+    /// last that was opened for them since the merge of the one numbered `after`.
+    pub fn ask_again(
+        &self,
+        module: &RootModule,
+        tree: &str,
+        changes: &str,
+        after: Option<u64>,
+        body: &str,
+    ) -> Result<PullRequest> {
         let branch = format!("goldpath/apply/{module}");
         let path = approval_path(module);
         let content = format!(
-            "# Merging this applies what the pull request shows, and changes nothing else.\nmodule: {module}\ntree: {tree}\nchanges: {changes}\n"
+            "# Merging this applies what the pull request shows, and changes nothing else.\nmodule: {module}\ntree: {tree}\nchanges: {changes}\nafter: {}\n",
+            after.unwrap_or_default()
         );
         let head = self.api.head(&branch)?;
         let file = |commit: &str| self.file_at(commit, &path);
@@ -542,7 +559,7 @@ impl<'c> Site<'c> {
         {
             let query = [("state", "all"), ("sort", "recentupdate"), ("limit", "50")];
             let pulls: Vec<PullRequest> = self.api.gitea.get(&self.api.path(&["pulls"]), &query)?.unwrap_or_default();
-            if let Some(pull) = pulls.into_iter().find(|pull| pull.head.label == branch && !pull.merged) {
+            if let Some(pull) = pulls.into_iter().find(|pull| pull.is_of(&branch) && !pull.merged) {
                 return Ok(pull);
             }
         }
@@ -561,7 +578,7 @@ impl<'c> Site<'c> {
         match self.api.gitea.send(Method::POST, &self.api.path(&["pulls"]), &open) {
             // One is open: it shows the new content.
             Err(Failure::Conflict(_)) => {
-                let pull = self.open_pulls()?.into_iter().find(|pull| pull.head.label == branch);
+                let pull = self.open_pulls()?.into_iter().find(|pull| pull.is_of(&branch));
                 pull.context("Gitea refuses a pull request for one that it does not have")
             }
             opened => Ok(opened?),
@@ -652,7 +669,12 @@ pub(super) fn approval_path(module: &RootModule) -> String {
 }
 
 impl PullRequest {
-    /// Whether its branch is one of ours for approving again.
+    /// Whether it is made of this branch of the repository; a fork can have one of the same name.
+    fn is_of(&self, branch: &str) -> bool {
+        self.head.label == branch && self.head.repo_id == self.base.repo_id
+    }
+
+    /// Whether it can still be merged.
     pub fn is_open(&self) -> bool {
         self.state == "open"
     }
