@@ -25,6 +25,8 @@ const MAX_ANSWER: u64 = 16 << 20;
 
 /// As many entries of a list as Gitea gives at once (`MAX_RESPONSE_ITEMS`).
 const PAGE: usize = 50;
+/// After so many pages without anything, nothing more is looked for.
+const EMPTY_PAGES: usize = 3;
 
 /// Why a call had no result.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +143,27 @@ impl Gitea {
             let last = more.len() < PAGE;
             all.extend(more);
             if last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks for all of a list from whose pages Gitea leaves out what is not to be shown, after it has cut them: a
+    /// short page, or an empty one, is not the last.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn get_all_shown<T: DeserializeOwned>(&self, path: Path<'_>) -> Result<Vec<T>, Failure> {
+        let (mut all, mut empty) = (Vec::new(), 0);
+        for page in 1.. {
+            let (page, size) = (page.to_string(), PAGE.to_string());
+            let query = [("limit", size.as_str()), ("page", page.as_str())];
+            // Gitea says `null` for an empty one.
+            let more = self.get::<Option<Vec<T>>>(path, &query)?.flatten().unwrap_or_default();
+            empty = if more.is_empty() { empty + 1 } else { 0 };
+            all.extend(more);
+            if empty == EMPTY_PAGES {
                 break;
             }
         }

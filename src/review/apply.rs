@@ -266,7 +266,8 @@ impl Review<'_> {
              revert the change.",
             self.site.branch(),
         );
-        let pull = self.site.ask_again(module, tree, &planned.digest, &body)?;
+        let after = pending.pulls.first().map(|merged| merged.pull.number);
+        let pull = self.site.ask_again(module, tree, &planned.digest, after, &body)?;
         if pull.is_open() && self.site.said(&pull.head.sha, PLAN)?.first().is_none_or(|last| last.status != "success") {
             self.plan_pull(&pull, 1)?;
         }

@@ -82,7 +82,8 @@ impl Review<'_> {
             let record = records.get(module);
             let mut before = vec![base.as_str()];
             before.extend(record.map(|record| record.commit.as_str()));
-            subjects.push(self.subject(module, head, &before, &changed)?);
+            let brought = self.brought(module, &changed)?;
+            subjects.push(self.subject(module, head, &before, brought.as_ref().unwrap_or(&changed))?);
         }
         let judged = side_by_side(at_once, &subjects, |subject| self.judge(subject, Purpose::Show));
         let failures: Vec<_> = judged.iter().map(|judged| failure(judged)).collect();
@@ -126,6 +127,17 @@ impl Review<'_> {
         let (state, text) = self.sum_up(pull, &changed, &judged, &misnamed)?;
         site.say_once(head, PLAN, state, &text, &url)?;
         Ok(text)
+    }
+
+    /// What the pull request changed that brought a root module to the branch, where `changed` only approves it
+    /// again: an apply looks at that.
+    fn brought(&self, module: &RootModule, changed: &BTreeSet<String>) -> Result<Option<BTreeSet<String>>> {
+        if changed.iter().any(|path| path.starts_with(&format!("{module}/"))) {
+            return Ok(None);
+        }
+        let mut merged = self.site.merged_pulls(&BTreeSet::from([module]))?.remove(module).unwrap_or_default();
+        let Some(content) = merged.pop().filter(|last| last.brings_it) else { return Ok(None) };
+        Ok(Some(&content.changed | changed))
     }
 
     /// The root modules that a pull request changes, removes, or approves again; and changed folders

@@ -74,16 +74,18 @@ pub(super) struct Merged {
     pub brings_it: bool,
 }
 
-/// The branch that a pull request is made of.
+/// The branch that a pull request is made of: one of the repository's, or of a fork's.
 #[derive(Clone, Deserialize)]
 pub(super) struct End {
     pub sha: String,
-    pub label: String,
+    label: String,
+    repo_id: i64,
 }
 
 #[derive(Clone, Deserialize)]
 struct Base {
     r#ref: String,
+    repo_id: i64,
 }
 
 /// What our user has said of a commit.
@@ -413,7 +415,7 @@ impl<'c> Site<'c> {
             submitted_at: Timestamp,
         }
         let number = pull.number.to_string();
-        let mut reviews: Vec<Review> = self.api.gitea.get_all(&self.api.path(&["pulls", &number, "reviews"]), &[])?;
+        let mut reviews: Vec<Review> = self.api.gitea.get_all_shown(&self.api.path(&["pulls", &number, "reviews"]))?;
         reviews.sort_by_key(|review| review.id);
         let mut last = BTreeMap::new();
         for review in reviews {
@@ -421,7 +423,7 @@ impl<'c> Site<'c> {
                 last.insert(user.login, review);
             }
         }
-        let authors = self.authors(pull)?;
+        let Some(authors) = self.authors(pull)? else { return Ok(Vec::new()) };
         last.retain(|user, review| {
             review.state == "APPROVED"
                 && review.commit_id == pull.head.sha
@@ -432,12 +434,15 @@ impl<'c> Site<'c> {
         Ok(last.into_iter().map(|(by, review)| Approval { by, at: review.submitted_at }).collect())
     }
 
-    /// Whose work a pull request is.
-    fn authors(&self, pull: &PullRequest) -> Result<BTreeSet<String>, Failure> {
+    /// Whose work a pull request is; none where no event tells who has pushed its head commit.
+    fn authors(&self, pull: &PullRequest) -> Result<Option<BTreeSet<String>>, Failure> {
         #[derive(Deserialize)]
         struct Event {
             r#type: String,
             user: Option<User>,
+            /// As `{"is_force_push": false, "commit_ids": […]}`.
+            #[serde(default)]
+            body: String,
         }
         #[derive(Deserialize)]
         struct Commit {
@@ -446,14 +451,18 @@ impl<'c> Site<'c> {
         }
         let number = pull.number.to_string();
         let events: Vec<Option<Event>> =
-            self.api.gitea.get_all(&self.api.path(&["issues", &number, "timeline"]), &[])?;
-        let pushes = events.into_iter().flatten().filter(|event| event.r#type == "pull_push");
+            self.api.gitea.get_all_shown(&self.api.path(&["issues", &number, "timeline"]))?;
+        let pushes: Vec<_> = events.into_iter().flatten().filter(|event| event.r#type == "pull_push").collect();
+        if !pushes.iter().any(|push| push.body.contains(&pull.head.sha)) {
+            return Ok(None);
+        }
         let commits: Vec<Commit> = self.api.gitea.get_all(
             &self.api.path(&["pulls", &number, "commits"]),
             &[("verification", "false"), ("files", "false")],
         )?;
-        let users = pushes.map(|push| push.user).chain(commits.into_iter().flat_map(|c| [c.author, c.committer]));
-        Ok(users.flatten().map(|user| user.login).chain([pull.user.login.clone()]).collect())
+        let users =
+            pushes.into_iter().map(|push| push.user).chain(commits.into_iter().flat_map(|c| [c.author, c.committer]));
+        Ok(Some(users.flatten().map(|user| user.login).chain([pull.user.login.clone()]).collect()))
     }
 
     /// What an organisation has in it: names of repositories and packages. Gitea refuses to remove
@@ -532,30 +541,35 @@ impl<'c> Site<'c> {
     }
 
     /// Opens a pull request by which changes can be approved that are merged already, or gives the
-    /// last that was opened for them.
-    pub fn ask_again(&self, module: &RootModule, tree: &str, changes: &str, body: &str) -> Result<PullRequest> {
+    /// last that was opened for them since the merge of the one numbered `after`.
+    pub fn ask_again(
+        &self,
+        module: &RootModule,
+        tree: &str,
+        changes: &str,
+        after: Option<u64>,
+        body: &str,
+    ) -> Result<PullRequest> {
         let branch = format!("goldpath/apply/{module}");
         let path = approval_path(module);
         let content = format!(
             "# Merging this applies what the pull request shows, and changes nothing else.\n\
-             module: {module}\ntree: {tree}\nchanges: {changes}\n"
+             module: {module}\ntree: {tree}\nchanges: {changes}\nafter: {}\n",
+            after.unwrap_or_default()
         );
-        // Another each time: what was approved and merged once may have to be approved again.
-        let asked = format!("{content}asked: {}\n", Timestamp::now());
         let head = self.api.head(&branch)?;
         let file = |commit: &str| self.file_at(commit, &path);
         if let Some(head) = &head
-            && file(head)?.is_some_and(|(_, old)| old.starts_with(content.as_bytes()))
+            && file(head)?.is_some_and(|(_, old)| old == content.as_bytes())
         {
             let query = [("state", "all"), ("sort", "recentupdate"), ("limit", "50")];
             let pulls: Vec<PullRequest> = self.api.gitea.get(&self.api.path(&["pulls"]), &query)?.unwrap_or_default();
-            let ours = |pull: &PullRequest| pull.user.login == self.settings.user.as_str() && !pull.merged;
-            if let Some(pull) = pulls.into_iter().find(|pull| pull.head.label == branch && ours(pull)) {
+            if let Some(pull) = pulls.into_iter().find(|pull| pull.is_of(&branch) && !pull.merged) {
                 return Ok(pull);
             }
         }
         let base = self.head()?;
-        let mut operation = json!({"operation": "create", "path": path, "content": BASE64.encode(asked)});
+        let mut operation = json!({"operation": "create", "path": path, "content": BASE64.encode(&content)});
         if let Some((sha, _)) = file(&base)? {
             operation["operation"] = "update".into();
             operation["sha"] = sha.into();
@@ -570,7 +584,7 @@ impl<'c> Site<'c> {
         match self.api.gitea.send(Method::POST, &self.api.path(&["pulls"]), &open) {
             // One is open: it shows the new content.
             Err(Failure::Conflict(_)) => {
-                let pull = self.open_pulls()?.into_iter().find(|pull| pull.head.label == branch);
+                let pull = self.open_pulls()?.into_iter().find(|pull| pull.is_of(&branch));
                 pull.context("Gitea refuses a pull request for one that it does not have")
             }
             opened => Ok(opened?),
@@ -661,7 +675,12 @@ pub(super) fn approval_path(module: &RootModule) -> String {
 }
 
 impl PullRequest {
-    /// Whether its branch is one of ours for approving again.
+    /// Whether it is made of this branch of the repository; a fork can have one of the same name.
+    fn is_of(&self, branch: &str) -> bool {
+        self.head.label == branch && self.head.repo_id == self.base.repo_id
+    }
+
+    /// Whether it can still be merged.
     pub fn is_open(&self) -> bool {
         self.state == "open"
     }

@@ -57,6 +57,14 @@ pub fn get_raw(path: &str) -> Value {
     }
 }
 
+/// Asks Gitea as its administrator for a text beside the API.
+pub fn get_text(path: &str) -> String {
+    let url = format!("{}{path}", variable("GITEA_URL"));
+    let answer = HTTP.get(url).header("Authorization", format!("token {}", admin_token())).send().expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200, "GET {path}");
+    answer.text().expect("a text")
+}
+
 /// Asks Gitea as its administrator for what must succeed.
 pub fn api(method: &str, path: &str, body: &Value) -> Value {
     let (status, answer) = ask(&admin_token(), method, path, body);

@@ -264,7 +264,7 @@ impl Proposal<'_> {
         }
         let number = pull.number.to_string();
         let events: Vec<Option<Event>> =
-            self.api.gitea.get_all(&self.api.path(&["issues", &number, "timeline"]), &[])?;
+            self.api.gitea.get_all_shown(&self.api.path(&["issues", &number, "timeline"]))?;
         let last = events.into_iter().flatten().rfind(|event| event.r#type == "close");
         Ok(last.and_then(|event| event.user).is_none_or(|user| user.login != pull.user.login))
     }

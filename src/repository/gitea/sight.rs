@@ -196,7 +196,7 @@ impl Api {
         }
         // Gitea says `false` also while it is still finding out.
         let conflicts = if pull.mergeable { Vec::new() } else { self.conflicts(&number, &pull.head.sha)? };
-        let reviews = self.gitea.get_all::<Review>(&self.path(&["pulls", &number, "reviews"]), &[])?;
+        let reviews = self.gitea.get_all_shown::<Review>(&self.path(&["pulls", &number, "reviews"]))?;
         let mut verdicts = BTreeMap::new();
         for review in &reviews {
             let counts = match review.state.as_str() {
