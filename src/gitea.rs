@@ -362,6 +362,10 @@ impl Gitea {
                 "the token in {} lacks the scope `read:package`, or its user may not read what `state.owner` has",
                 self.token_file
             )),
+            // What its own git hook says of a Gitea that is ending.
+            StatusCode::FORBIDDEN if words.contains("Internal Server Connection Error") => {
+                Failure::passing(format!("Gitea at {} is restarting: {place}: {words}", self.server))
+            }
             StatusCode::UNAUTHORIZED => Failure::Refused(format!("Gitea refuses the token in {}", self.token_file)),
             StatusCode::FORBIDDEN => Failure::Refused(match missing_scope(&words) {
                 Some(scope) => format!("the token in {} lacks the scope {scope}", self.token_file),
