@@ -413,6 +413,8 @@ ensure_team "${infrastructure%/*}" goldpath-review "Says what a plan would do" \
 ensure_team "${review%/*}" goldpath-records "Records what was applied" '{"units_map": {"repo.code": "write"}}' "$review" -- "$reviewer"
 ensure_team "${review%/*}" goldpath-bell "Rings" '{"units_map": {"repo.issues": "read"}}' "$review" -- "$bell"
 ensure_team "$state" goldpath-state "Keeps Terraform's states" '{"units_map": {"repo.packages": "write"}}' -- "$reviewer"
+# For `track`, which reads what Terraform has made.
+ensure_team "$state" goldpath-state-reader "Reads Terraform's states" '{"units_map": {"repo.packages": "read"}}' -- "$writer"
 
 ensure_variable "$review" STATE_USERNAME "$reviewer"
 ensure_secret "$review" REVIEW_TOKEN "$reviewer" write:repository write:issue read:user
@@ -472,7 +474,7 @@ if [ -n "$credentials" ]; then
     if [ "$status" = 200 ] && has '{"permissions": {"admin": false, "push": true, "pull": true}}'; then valid=1; fi
   fi
   if [ -z "$valid" ]; then
-    make_token "$writer" "commit to $infrastructure," write:repository write:issue read:organization
+    make_token "$writer" "commit to $infrastructure," write:repository write:issue read:organization read:package
     if [ -z "$dry" ]; then
       mkdir -p "$credentials"
       printf '%s\n' "$token" >"$credentials/token.new"
@@ -520,7 +522,7 @@ disabled=$(jq -r '.workflows[]? | select(.state != "active") | .id' <<<"$answer"
 check_names "$review" REVIEW_TOKEN PLAN_STATE_TOKEN APPLY_STATE_TOKEN PLAN_GITEA_TOKEN APPLY_GITEA_TOKEN
 check_names "$infrastructure" GOLDPATH_BELL_TOKEN
 check_access "$bell" "$infrastructure" none
-check_access "$bell" "$review" read
+check_access "$bell" "$review" none # beside what its team has
 check_access "$writer" "$review" none
 read_or_null "/repos/$review/teams"
 extra=$(jq -r '.[]?.name | select(IN("Owners", "platform-owners", "goldpath-records", "goldpath-bell") | not)' <<<"$answer" | paste -sd ' ')
