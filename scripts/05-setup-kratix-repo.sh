@@ -420,8 +420,8 @@ ensure_variable "$review" STATE_USERNAME "$reviewer"
 ensure_secret "$review" REVIEW_TOKEN "$reviewer" write:repository write:issue read:user
 ensure_secret "$review" PLAN_STATE_TOKEN "$reviewer" read:package
 ensure_secret "$review" APPLY_STATE_TOKEN "$reviewer" write:package
-ensure_secret "$review" PLAN_GITEA_TOKEN "$terraform" read:admin read:organization read:user
-ensure_secret "$review" APPLY_GITEA_TOKEN "$terraform" read:admin write:organization read:user
+ensure_secret "$review" PLAN_GITEA_TOKEN "$terraform" read:admin read:organization read:package read:user
+ensure_secret "$review" APPLY_GITEA_TOKEN "$terraform" read:admin write:organization read:package read:user
 
 owners_only='{"enable_push": true, "enable_push_whitelist": true, "push_whitelist_teams": ["platform-owners"],
   "push_whitelist_usernames": [], "enable_force_push": false, "protected_file_patterns": ""}'

@@ -64,7 +64,7 @@ fn request(
     let begin = Instant::now();
     platform.deliver(team, spec, arguments);
     let number = platform.pull();
-    assert_eq!(platform.planned(number, status), status);
+    platform.planned(number, status);
     times.push(format!("request -> plan shown: {:.1} s", begin.elapsed().as_secs_f64()));
     number
 }
@@ -73,7 +73,7 @@ fn request(
 fn merge(platform: &Platform, team: &Managed, number: u64, status: &str, times: &mut Vec<String>) {
     platform.merge(number);
     let begin = Instant::now();
-    assert_eq!(platform.applied(number, team, status), status);
+    platform.applied(number, team, status);
     times.push(format!("merge -> applied: {:.1} s", begin.elapsed().as_secs_f64()));
 }
 
@@ -101,7 +101,7 @@ fn whoever_steals_the_bells_token_can_ring_and_write_issues() {
     for body in [json!({"body": "rung"}), json!({"body": "rung", "state": "closed"}), json!({"body": "rung"})] {
         let last = platform.runs()[0]["id"].as_u64();
         assert_eq!(ask(&token, "PATCH", &review(&plan), &body).0, 201);
-        let run = platform.wait("the bell to be heard", || {
+        let run = platform.wait(|| "the bell to be heard".to_owned(), || {
             let is_new = |r: &Value| r["id"].as_u64() > last && r["path"] == "plan.yaml@refs/heads/main";
             platform.runs().into_iter().find(is_new)
         });

@@ -6,6 +6,7 @@ use super::gitea::{Organization, User, admin_token, api, ask, variable};
 use super::review::{Managed, last_status};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -143,12 +144,9 @@ impl Platform {
         open[0]["number"].as_u64().unwrap()
     }
 
-    /// Waits for a status of a pull request's head, as `success: +3 ~0 -0`, that begins so, and gives it.
-    pub fn planned(&self, number: u64, begin: &str) -> String {
-        self.wait(&format!("the plan of #{number} to be {begin}"), || {
-            let status = self.plan_status(number);
-            status.starts_with(begin).then_some(status)
-        })
+    /// Waits for a status of a pull request's head, as `success: +3 ~0 -0`.
+    pub fn planned(&self, number: u64, status: &str) {
+        self.wait_for_status(status, || self.plan_status(number));
     }
 
     pub fn plan_status(&self, number: u64) -> String {
@@ -156,12 +154,18 @@ impl Platform {
         last_status(&self.organization, &self.robot(), &head, "goldpath/plan")
     }
 
-    /// Waits for a status of the commit that merged a pull request, and gives it.
-    pub fn applied(&self, number: u64, team: &Managed, begin: &str) -> String {
-        self.wait(&format!("#{number} to be {begin}"), || {
-            let status = self.apply_status(number, team);
-            status.starts_with(begin).then_some(status)
-        })
+    /// Waits for a status of the commit that merged a pull request.
+    pub fn applied(&self, number: u64, team: &Managed, status: &str) {
+        self.wait_for_status(status, || self.apply_status(number, team));
+    }
+
+    fn wait_for_status(&self, status: &str, look: impl Fn() -> String) {
+        let seen = RefCell::new(String::new());
+        let what = || format!("`{status}`, and the last status was `{}`", seen.borrow());
+        self.wait(what, || {
+            *seen.borrow_mut() = look();
+            (*seen.borrow() == status).then_some(())
+        });
     }
 
     pub fn apply_status(&self, number: u64, team: &Managed) -> String {
@@ -190,7 +194,7 @@ impl Platform {
     /// Merges as the platform owner, as soon as the branch's protection lets it.
     pub fn merge(&self, number: u64) {
         let path = self.organization.path("infrastructure", &format!("/pulls/{number}/merge"));
-        self.wait(&format!("#{number} to be merged"), || {
+        self.wait(|| format!("#{number} to be merged"), || {
             let (status, answer) = ask(&self.owner_token, "POST", &path, &json!({"Do": "merge"}));
             assert!(matches!(status, 200 | 405), "{status} {answer}");
             (status == 200).then_some(())
@@ -208,7 +212,7 @@ impl Platform {
     /// Waits for the end of a run, and gives it, as `success`.
     pub fn ended(&self, run: u64) -> String {
         let path = self.organization.path("review", &format!("/actions/runs/{run}"));
-        self.wait("a run to end", || {
+        self.wait(|| format!("the run {run} to end"), || {
             let run = api("GET", &path, &Value::Null);
             (run["status"] == "completed").then(|| run["conclusion"].as_str().unwrap().to_owned())
         })
@@ -220,7 +224,7 @@ impl Platform {
         runs["workflow_runs"].as_array().unwrap().clone()
     }
 
-    pub fn wait<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    pub fn wait<T>(&self, what: impl Fn() -> String, look: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(90);
         poll(deadline, look).unwrap_or_else(|| {
             let runs = self.runs();
@@ -229,7 +233,7 @@ impl Platform {
                 .map(|r| format!("{} {} {} {}", r["path"], r["event"], r["status"], r["conclusion"]))
                 .collect();
             let logs: Vec<_> = self.runners.iter().map(Runner::log).collect();
-            panic!("gave up waiting for {what}\nruns: {brief:#?}\n{}\n{}", logs.join("\n"), self.job_logs(&runs))
+            panic!("runs: {brief:#?}\n{}\n{}\ngave up waiting for {}", logs.join("\n"), self.job_logs(&runs), what())
         })
     }
 
