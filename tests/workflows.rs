@@ -7,7 +7,7 @@ mod support;
 use serde_json::{Value, json};
 use std::time::Instant;
 use support::gitea::{PASSWORD, User, api, ask, variable};
-use support::platform::Platform;
+use support::platform::{APPLY, PLAN, Platform};
 use support::review::Managed;
 
 #[test]
@@ -75,6 +75,115 @@ fn merge(platform: &Platform, team: &Managed, number: u64, status: &str, times: 
     let begin = Instant::now();
     platform.applied(number, team, status);
     times.push(format!("merge -> applied: {:.1} s", begin.elapsed().as_secs_f64()));
+}
+
+/// Terraform that waits where a test wants it to, and that tells how often it has applied something.
+const TERRAFORM: &str = r#"
+hold() { touch "$folder/$1-is-held"; while [ -e "$folder/hold-$1" ]; do sleep 0.1; done; }
+case $1 in
+  plan) [ ! -e "$folder/hold-plan" ] || hold plan ;;
+  apply)
+    echo "$@" >>"$folder/applies"
+    if [ -e "$folder/hold-apply" ]; then # one of several objects is made, and the state is locked
+      $terraform apply -parallelism=1 "${@:2}" >"$folder/output" 2>&1 &
+      until grep -q 'complete after' "$folder/output"; do sleep 0.005; done
+      kill -STOP $!
+      hold apply
+    elif [ -e "$folder/kill-after-apply" ]; then
+      rm "$folder/kill-after-apply"
+      $terraform "$@"
+      kill -KILL $PPID
+    fi ;;
+esac"#;
+
+#[test]
+#[ignore = "needs a Gitea with Actions: scripts/run-contract-tests.sh"]
+fn a_killed_runner_leaves_what_the_next_run_finishes() {
+    let mut platform = Platform::new("killed", TERRAFORM);
+    let people = ["a", "b", "c", "d"].map(|name| User::new(&format!("killed-{name}")));
+    let members = people.each_ref().map(|user| format!("{{username: {}}}", user.0)).join(", ");
+    let team = platform.team("killed");
+
+    platform.write("hold-plan");
+    platform.deliver(&team, "name: Alpha", &[]);
+    let number = platform.pull();
+    platform.wait_for_file("plan-is-held");
+    assert_eq!(platform.plan_status(number), "pending: being planned");
+    platform.kill_runner(PLAN);
+    platform.remove("hold-plan");
+    platform.start_runner(PLAN);
+    assert_eq!(platform.plan_status(number), "pending: being planned");
+    let begin = Instant::now();
+    let run = platform.dispatch("plan", &json!({"pull": number.to_string()}));
+    assert_eq!(platform.ended(run), "success");
+    println!("plan asked for by hand -> ended: {:.1} s", begin.elapsed().as_secs_f64());
+    assert_eq!(platform.plan_status(number), "success: +1 ~0 -0");
+    assert_eq!(platform.comments(number).len(), 1);
+    platform.approve(&platform.reviewer, number);
+    platform.merge(number);
+    platform.applied(number, &team, "success: +1 ~0 -0");
+
+    let spec = format!("name: Beta, members: [{members}]");
+    platform.deliver(&team, &spec, &[]);
+    let number = platform.pull();
+    // The bell is not heard while Gitea takes the killed run for one that runs.
+    let run = platform.dispatch("plan", &json!({"pull": number.to_string()}));
+    assert_eq!(platform.ended(run), "success");
+    platform.approve(&platform.reviewer, number);
+    platform.write("hold-apply");
+    platform.merge(number);
+    platform.wait_for_file("apply-is-held");
+    assert_eq!(platform.apply_status(number, &team), "pending: being applied");
+    platform.kill_runner(APPLY);
+    platform.remove("hold-apply");
+    platform.start_runner(APPLY);
+    assert_eq!(platform.apply_status(number, &team), "pending: being applied");
+    assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "failure");
+    let status = platform.apply_status(number, &team);
+    assert!(status.starts_with("failure: lock failed: the state is locked by "), "{status}");
+    let comment = platform.comments(number).pop().unwrap();
+    let begin = format!("goldpath terraform unlock teams/{} ", team.0);
+    let command = comment.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("{comment}"));
+    platform.run(command);
+
+    // What is half done is not what was approved.
+    assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "failure");
+    let status = platform.apply_status(number, &team);
+    let reason = "the changes are not those that #2 showed: the state, or what is real, has moved since";
+    assert_eq!(status, format!("failure: refused: {reason}"));
+    let again = platform.pull();
+    platform.approve(&platform.reviewer, again);
+    platform.merge(again);
+    assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "success");
+    let status = platform.apply_status(number, &team);
+    assert!(status.starts_with("success: +"), "{status}");
+    assert_eq!(team.get().unwrap()["full_name"], "Beta");
+    assert_eq!(team.members("developer"), people.each_ref().map(|user| user.0.as_str()));
+    let applies = platform.read("applies").lines().count();
+    assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "success");
+    assert_eq!((applies, platform.read("applies").lines().count()), (3, 3));
+    assert_eq!(platform.deliver(&team, &spec, &[])["phase"], "applied");
+}
+
+#[test]
+#[ignore = "needs a Gitea with Actions: scripts/run-contract-tests.sh"]
+fn what_is_applied_but_not_recorded_is_recorded_and_not_applied_again() {
+    let platform = Platform::new("unrecorded", TERRAFORM);
+    let team = platform.team("unrecorded");
+    platform.deliver(&team, "name: Alpha", &[]);
+    let number = platform.pull();
+    platform.planned(number, "success: +1 ~0 -0");
+    platform.approve(&platform.reviewer, number);
+    platform.write("kill-after-apply");
+    platform.merge(number);
+    platform.applied(number, &team, "pending: being applied");
+    platform.wait(|| "the job to fail".to_owned(), || platform.runs().iter().find(|r| r["conclusion"] == "failure").cloned());
+    assert_eq!(team.get().unwrap()["full_name"], "Alpha");
+    assert_eq!(platform.apply_status(number, &team), "pending: being applied");
+    assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "success");
+    assert_eq!(platform.apply_status(number, &team), "success: no changes");
+    assert_eq!(platform.read("applies").lines().count(), 1);
+    assert_eq!(platform.deliver(&team, "name: Alpha", &[])["phase"], "applied");
 }
 
 #[test]

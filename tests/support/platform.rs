@@ -218,29 +218,36 @@ impl Platform {
         })
     }
 
-    /// The runs of the review repository that have not ended, with the last ones that have.
+    /// The runs of the review repository, the last first.
     pub fn runs(&self) -> Vec<Value> {
-        let runs = api("GET", &self.organization.path("review", "/actions/runs?limit=50"), &Value::Null);
+        self.runs_of("review")
+    }
+
+    fn runs_of(&self, repository: &str) -> Vec<Value> {
+        let runs = api("GET", &self.organization.path(repository, "/actions/runs?limit=50"), &Value::Null);
         runs["workflow_runs"].as_array().unwrap().clone()
     }
 
     pub fn wait<T>(&self, what: impl Fn() -> String, look: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(90);
         poll(deadline, look).unwrap_or_else(|| {
-            let runs = self.runs();
-            let brief: Vec<_> = runs
-                .iter()
-                .map(|r| format!("{} {} {} {}", r["path"], r["event"], r["status"], r["conclusion"]))
-                .collect();
+            let pulls = self.organization.pulls("infrastructure");
+            let pulls: Vec<_> = pulls.iter().map(|p| format!("#{} {} {}", p["number"], p["state"], p["created_at"])).collect();
+            let mut runs = pulls;
+            for repository in ["infrastructure", "review"] {
+                for r in self.runs_of(repository) {
+                    runs.push(format!("{} {} {} {} {} {}", r["started_at"], repository, r["path"], r["event"], r["status"], r["conclusion"]));
+                }
+            }
             let logs: Vec<_> = self.runners.iter().map(Runner::log).collect();
-            panic!("runs: {brief:#?}\n{}\n{}\ngave up waiting for {}", logs.join("\n"), self.job_logs(&runs), what())
+            panic!("{}\n{}\n{}\ngave up waiting for {}", logs.join("\n"), self.job_logs(), runs.join("\n"), what())
         })
     }
 
     /// What the last jobs have printed, for who reads why a test has failed.
-    fn job_logs(&self, runs: &[Value]) -> String {
+    fn job_logs(&self) -> String {
         let mut text = String::new();
-        for run in runs.iter().take(3) {
+        for run in self.runs().iter().take(3) {
             let jobs = self.organization.path("review", &format!("/actions/runs/{}/jobs", run["id"]));
             let jobs = api("GET", &jobs, &Value::Null);
             for job in jobs["jobs"].as_array().into_iter().flatten() {
@@ -258,6 +265,33 @@ impl Platform {
     /// The user whose statuses and comments count.
     fn robot(&self) -> String {
         format!("{}-review", self.users)
+    }
+
+    /// Runs a command line on a machine of the platform's people.
+    pub fn run(&self, line: &str) -> String {
+        let mut words = line.split_whitespace();
+        let mut command = super::binary(words.next().unwrap());
+        command.current_dir(self.folder.path()).args(words).args(["--config", "platform.yaml"]);
+        let output = command.env("TF_HTTP_PASSWORD", admin_token()).output().unwrap();
+        let text = super::transcript(&output);
+        assert!(output.status.success(), "{line}: {text}");
+        text
+    }
+
+    pub fn wait_for_file(&self, name: &str) {
+        self.wait(|| format!("the file {name}"), || self.file(name).exists().then_some(()));
+    }
+
+    pub fn write(&self, name: &str) {
+        fs::write(self.file(name), "").unwrap();
+    }
+
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.file(name)).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap()
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
