@@ -1,6 +1,6 @@
 //! The whole of it through Gitea Actions, from an empty server: the setup script, the workflows, their runners, the
 //! real Terraform and provider. `scripts/run-contract-tests.sh` runs these.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which tell how long it takes")]
 
 mod support;
 
@@ -89,6 +89,10 @@ case $1 in
       until grep -q 'complete after' "$folder/output"; do sleep 0.005; done
       kill -STOP $!
       hold apply
+      kill -CONT $!
+      wait $! && status=0 || status=$?
+      cat "$folder/output"
+      exit $status
     elif [ -e "$folder/kill-after-apply" ]; then
       rm "$folder/kill-after-apply"
       $terraform "$@"
@@ -154,7 +158,7 @@ fn a_killed_runner_leaves_what_the_next_run_finishes() {
     let again = platform.pull();
     platform.approve(&platform.reviewer, again);
     platform.merge(again);
-    assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "success");
+    assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "success", "{}", platform.job_logs());
     let status = platform.apply_status(number, &team);
     assert!(status.starts_with("success: +"), "{status}");
     assert_eq!(team.get().unwrap()["full_name"], "Beta");
@@ -177,7 +181,10 @@ fn what_is_applied_but_not_recorded_is_recorded_and_not_applied_again() {
     platform.write("kill-after-apply");
     platform.merge(number);
     platform.applied(number, &team, "pending: being applied");
-    platform.wait(|| "the job to fail".to_owned(), || platform.runs().iter().find(|r| r["conclusion"] == "failure").cloned());
+    platform.wait(
+        || "the job to fail".to_owned(),
+        || platform.runs().iter().find(|r| r["conclusion"] == "failure").cloned(),
+    );
     assert_eq!(team.get().unwrap()["full_name"], "Alpha");
     assert_eq!(platform.apply_status(number, &team), "pending: being applied");
     assert_eq!(platform.ended(platform.dispatch("apply", &json!({}))), "success");
@@ -210,10 +217,13 @@ fn whoever_steals_the_bells_token_can_ring_and_write_issues() {
     for body in [json!({"body": "rung"}), json!({"body": "rung", "state": "closed"}), json!({"body": "rung"})] {
         let last = platform.runs()[0]["id"].as_u64();
         assert_eq!(ask(&token, "PATCH", &review(&plan), &body).0, 201);
-        let run = platform.wait(|| "the bell to be heard".to_owned(), || {
-            let is_new = |r: &Value| r["id"].as_u64() > last && r["path"] == "plan.yaml@refs/heads/main";
-            platform.runs().into_iter().find(is_new)
-        });
+        let run = platform.wait(
+            || "the bell to be heard".to_owned(),
+            || {
+                let is_new = |r: &Value| r["id"].as_u64() > last && r["path"] == "plan.yaml@refs/heads/main";
+                platform.runs().into_iter().find(is_new)
+            },
+        );
         assert_eq!(platform.ended(run["id"].as_u64().unwrap()), "success");
     }
     let run = platform.runs()[0]["id"].clone();

@@ -61,7 +61,8 @@ impl Platform {
         let real = String::from_utf8(real.stdout).unwrap();
         let wrapper = self.file("terraform.sh");
         let folder = self.folder.path().display();
-        let script = format!("#!/bin/bash\nterraform={} folder={folder}\n{terraform}\nexec $terraform \"$@\"\n", real.trim());
+        let script =
+            format!("#!/bin/bash\nterraform={} folder={folder}\n{terraform}\nexec $terraform \"$@\"\n", real.trim());
         fs::write(&wrapper, script).unwrap();
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
         let owner = &self.organization.0;
@@ -110,9 +111,8 @@ impl Platform {
             let ended = runner.process.try_wait().unwrap();
             assert!(ended.is_none(), "the runner has ended: {}", runner.log());
             let answer = api("GET", &self.organization.path("review", "/actions/runners"), &Value::Null);
-            let is_it = |r: &Value| {
-                r["name"].as_str().unwrap_or_default().starts_with(label) && r["status"] != "offline"
-            };
+            let is_it =
+                |r: &Value| r["name"].as_str().unwrap_or_default().starts_with(label) && r["status"] != "offline";
             answer["runners"].as_array().into_iter().flatten().any(is_it).then_some(())
         });
         self.runners.push(runner);
@@ -131,7 +131,8 @@ impl Platform {
             team.0
         );
         fs::write(self.file(&file), text).unwrap();
-        let output = super::gitea::goldpath(self.folder.path(), &[&["-f", &file], arguments].concat()).output().unwrap();
+        let output =
+            super::gitea::goldpath(self.folder.path(), &[&["-f", &file], arguments].concat()).output().unwrap();
         assert!(output.status.success(), "{}", super::transcript(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()[0].clone()
     }
@@ -194,11 +195,14 @@ impl Platform {
     /// Merges as the platform owner, as soon as the branch's protection lets it.
     pub fn merge(&self, number: u64) {
         let path = self.organization.path("infrastructure", &format!("/pulls/{number}/merge"));
-        self.wait(|| format!("#{number} to be merged"), || {
-            let (status, answer) = ask(&self.owner_token, "POST", &path, &json!({"Do": "merge"}));
-            assert!(matches!(status, 200 | 405), "{status} {answer}");
-            (status == 200).then_some(())
-        });
+        self.wait(
+            || format!("#{number} to be merged"),
+            || {
+                let (status, answer) = ask(&self.owner_token, "POST", &path, &json!({"Do": "merge"}));
+                assert!(matches!(status, 200 | 405), "{status} {answer}");
+                (status == 200).then_some(())
+            },
+        );
     }
 
     /// Starts a workflow of the review repository by hand, as an administrator; gives the id of the run.
@@ -212,10 +216,13 @@ impl Platform {
     /// Waits for the end of a run, and gives it, as `success`.
     pub fn ended(&self, run: u64) -> String {
         let path = self.organization.path("review", &format!("/actions/runs/{run}"));
-        self.wait(|| format!("the run {run} to end"), || {
-            let run = api("GET", &path, &Value::Null);
-            (run["status"] == "completed").then(|| run["conclusion"].as_str().unwrap().to_owned())
-        })
+        self.wait(
+            || format!("the run {run} to end"),
+            || {
+                let run = api("GET", &path, &Value::Null);
+                (run["status"] == "completed").then(|| run["conclusion"].as_str().unwrap().to_owned())
+            },
+        )
     }
 
     /// The runs of the review repository, the last first.
@@ -232,11 +239,15 @@ impl Platform {
         let deadline = Instant::now() + Duration::from_secs(90);
         poll(deadline, look).unwrap_or_else(|| {
             let pulls = self.organization.pulls("infrastructure");
-            let pulls: Vec<_> = pulls.iter().map(|p| format!("#{} {} {}", p["number"], p["state"], p["created_at"])).collect();
+            let pulls: Vec<_> =
+                pulls.iter().map(|p| format!("#{} {} {}", p["number"], p["state"], p["created_at"])).collect();
             let mut runs = pulls;
             for repository in ["infrastructure", "review"] {
                 for r in self.runs_of(repository) {
-                    runs.push(format!("{} {} {} {} {} {}", r["started_at"], repository, r["path"], r["event"], r["status"], r["conclusion"]));
+                    runs.push(format!(
+                        "{} {} {} {} {} {}",
+                        r["started_at"], repository, r["path"], r["event"], r["status"], r["conclusion"]
+                    ));
                 }
             }
             let logs: Vec<_> = self.runners.iter().map(Runner::log).collect();
@@ -245,13 +256,16 @@ impl Platform {
     }
 
     /// What the last jobs have printed, for who reads why a test has failed.
-    fn job_logs(&self) -> String {
+    pub fn job_logs(&self) -> String {
         let mut text = String::new();
         for run in self.runs().iter().take(3) {
             let jobs = self.organization.path("review", &format!("/actions/runs/{}/jobs", run["id"]));
             let jobs = api("GET", &jobs, &Value::Null);
             for job in jobs["jobs"].as_array().into_iter().flatten() {
-                let url = format!("/api/v1{}", self.organization.path("review", &format!("/actions/jobs/{}/logs", job["id"])));
+                let url = format!(
+                    "/api/v1{}",
+                    self.organization.path("review", &format!("/actions/jobs/{}/logs", job["id"]))
+                );
                 text += &super::gitea::get_text(&url);
             }
         }
