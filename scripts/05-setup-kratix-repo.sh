@@ -21,7 +21,7 @@
 # From the environment:
 #   GITEA_URL               where Gitea is, 1.26.2 or later
 #   GITEA_ADMIN_TOKEN_FILE  the token of an administrator (scopes: write:admin, write:organization, write:repository,
-#                           read:user), in a file
+#                           write:issue, read:user), in a file
 #   GITEA_CA_FILE           the certificate authority of GITEA_URL, if no public one
 # shellcheck disable=SC2016 # what stands in single quotes are jq's variables
 set -euo pipefail
@@ -356,6 +356,33 @@ ensure_records() { # OWNER/NAME
       files: ([.tree[]? | select(.type == "blob") | {operation: "delete", path, sha}] + [{operation: "create", path: "RECORDS.md", content: $text}])}' <<<"$answer")"
 }
 
+# Whoever has the bell's token can edit what the bell has written, and nothing else: so it writes the two issues.
+ensure_bell() { # WORKFLOW VARIABLE: sets `number`
+  local body
+  body=$(json --arg title "$1" '{title: $title, body: "Every edit of this issue starts the workflow \($title)."}')
+  read_or_null "/repos/$review/actions/variables/$2"
+  number=$(jq -r '.data // empty' <<<"$answer")
+  answer=null
+  [ -z "$number" ] || read_or_null "/repos/$review/issues/$number"
+  if ! jq -e --arg bell "$bell" '.user.login == $bell and .pull_request == null' <<<"$answer" >/dev/null; then
+    sign_in "$bell"
+    changes=$((changes + 1))
+    number=0
+    if [ -n "$dry" ]; then
+      say "would make: issue $1 in $review"
+    else
+      request "${authorization[$bell]}" POST "/repos/$review/issues" "$body"
+      [ "$status" = 201 ] || fail "issue $1 in $review: $status $(message)"
+      number=$(jq .number <<<"$answer")
+      say "made: issue $1 in $review"
+    fi
+  elif ! has "$(jq -c '{title}' <<<"$body")"; then
+    change "title of the issue $1 in $review" PATCH "/repos/$review/issues/$number" "$(jq -c '{title}' <<<"$body")"
+  fi
+  ensure_variable "$review" "$2" "$number"
+  ensure_variable "$infrastructure" "GOLDPATH_$2" "$number"
+}
+
 # -------------------------------------------------------------------------------------------------------------------------
 
 read_or_null /user
@@ -384,15 +411,17 @@ ensure_team "${infrastructure%/*}" goldpath-writer "Proposes" \
 ensure_team "${infrastructure%/*}" goldpath-review "Says what a plan would do" \
   '{"units_map": {"repo.code": "write", "repo.pulls": "write", "repo.issues": "write"}}' "$infrastructure" -- "$reviewer"
 ensure_team "${review%/*}" goldpath-records "Records what was applied" '{"units_map": {"repo.code": "write"}}' "$review" -- "$reviewer"
-ensure_team "${review%/*}" goldpath-bell "Rings" '{"units_map": {"repo.actions": "write"}}' "$review" -- "$bell"
+ensure_team "${review%/*}" goldpath-bell "Rings" '{"units_map": {"repo.issues": "read"}}' "$review" -- "$bell"
 ensure_team "$state" goldpath-state "Keeps Terraform's states" '{"units_map": {"repo.packages": "write"}}' -- "$reviewer"
+# For `track`, which reads what Terraform has made.
+ensure_team "$state" goldpath-state-reader "Reads Terraform's states" '{"units_map": {"repo.packages": "read"}}' -- "$writer"
 
 ensure_variable "$review" STATE_USERNAME "$reviewer"
 ensure_secret "$review" REVIEW_TOKEN "$reviewer" write:repository write:issue read:user
 ensure_secret "$review" PLAN_STATE_TOKEN "$reviewer" read:package
 ensure_secret "$review" APPLY_STATE_TOKEN "$reviewer" write:package
-ensure_secret "$review" PLAN_GITEA_TOKEN "$terraform" read:admin read:organization read:user
-ensure_secret "$review" APPLY_GITEA_TOKEN "$terraform" read:admin write:organization read:user
+ensure_secret "$review" PLAN_GITEA_TOKEN "$terraform" read:admin read:organization read:package read:user
+ensure_secret "$review" APPLY_GITEA_TOKEN "$terraform" read:admin write:organization read:package read:user
 
 owners_only='{"enable_push": true, "enable_push_whitelist": true, "push_whitelist_teams": ["platform-owners"],
   "push_whitelist_usernames": [], "enable_force_push": false, "protected_file_patterns": ""}'
@@ -421,7 +450,9 @@ ensure_tag_protection "$review"
 
 ensure_variable "$infrastructure" GOLDPATH_REVIEW "$review"
 ensure_variable "$infrastructure" GOLDPATH_RUNNER "$runner"
-ensure_secret "$infrastructure" GOLDPATH_BELL_TOKEN "$bell" write:repository
+ensure_bell plan PLAN_BELL
+ensure_bell apply APPLY_BELL
+ensure_secret "$infrastructure" GOLDPATH_BELL_TOKEN "$bell" write:issue
 # An owner who could override would merge what is not planned; who must, changes the rule, which Gitea shows.
 main='{"enable_push": false, "enable_push_whitelist": false, "push_whitelist_teams": [], "push_whitelist_usernames": [],
   "enable_merge_whitelist": true, "merge_whitelist_teams": ["platform-owners"], "merge_whitelist_usernames": [],
@@ -443,7 +474,7 @@ if [ -n "$credentials" ]; then
     if [ "$status" = 200 ] && has '{"permissions": {"admin": false, "push": true, "pull": true}}'; then valid=1; fi
   fi
   if [ -z "$valid" ]; then
-    make_token "$writer" "commit to $infrastructure," write:repository write:issue read:organization
+    make_token "$writer" "commit to $infrastructure," write:repository write:issue read:organization read:package
     if [ -z "$dry" ]; then
       mkdir -p "$credentials"
       printf '%s\n' "$token" >"$credentials/token.new"
@@ -487,10 +518,11 @@ check_protection "$review" main main
 check_protection "$review" records records
 read_or_null "/repos/$review/actions/workflows"
 disabled=$(jq -r '.workflows[]? | select(.state != "active") | .id' <<<"$answer" | paste -sd ' ')
-[ -z "$disabled" ] || wrong "disabled in $review: $disabled" "enable it at $server/$review/actions; everybody with the bell's token can disable it: see who rang"
+[ -z "$disabled" ] || wrong "disabled in $review: $disabled" "enable it at $server/$review/actions"
 check_names "$review" REVIEW_TOKEN PLAN_STATE_TOKEN APPLY_STATE_TOKEN PLAN_GITEA_TOKEN APPLY_GITEA_TOKEN
 check_names "$infrastructure" GOLDPATH_BELL_TOKEN
 check_access "$bell" "$infrastructure" none
+check_access "$bell" "$review" none # beside what its team has
 check_access "$writer" "$review" none
 read_or_null "/repos/$review/teams"
 extra=$(jq -r '.[]?.name | select(IN("Owners", "platform-owners", "goldpath-records", "goldpath-bell") | not)' <<<"$answer" | paste -sd ' ')

@@ -362,9 +362,9 @@ impl Gitea {
                 "the token in {} lacks the scope `read:package`, or its user may not read what `state.owner` has",
                 self.token_file
             )),
-            // What its own git hook says of a Gitea that is ending.
+            // What its git hook says when it cannot reach Gitea itself: no word on the token.
             StatusCode::FORBIDDEN if words.contains("Internal Server Connection Error") => {
-                Failure::passing(format!("Gitea at {} is restarting: {place}: {words}", self.server))
+                Failure::passing(format!("Gitea at {} does not reach itself: {place}: {words}", self.server))
             }
             StatusCode::UNAUTHORIZED => Failure::Refused(format!("Gitea refuses the token in {}", self.token_file)),
             StatusCode::FORBIDDEN => Failure::Refused(match missing_scope(&words) {

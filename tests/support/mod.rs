@@ -13,6 +13,8 @@ pub mod gitea;
 pub mod hostile;
 #[path = "load.rs"]
 pub mod load;
+#[path = "platform.rs"]
+pub mod platform;
 #[path = "proxy.rs"]
 pub mod proxy;
 #[path = "review.rs"]

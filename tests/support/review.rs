@@ -252,12 +252,7 @@ impl Review {
     }
 
     fn status(&self, commit: &str, context: &str) -> String {
-        let statuses = super::gitea::get_all(&self.path(&format!("/commits/{commit}/statuses")));
-        let of_ours = |s: &&Value| s["context"] == context && s["creator"]["login"] == self.robot.0.as_str();
-        let last = statuses.iter().filter(of_ours).max_by_key(|s| s["id"].as_u64()).cloned();
-        last.map_or("nothing".to_owned(), |s| {
-            format!("{}: {}", s["status"].as_str().unwrap(), s["description"].as_str().unwrap())
-        })
+        last_status(&self.organization, &self.robot.0, commit, context)
     }
 
     /// The comments of a pull request.
@@ -321,6 +316,16 @@ impl Drop for Managed {
     fn drop(&mut self) {
         ask(&admin_token(), "DELETE", &format!("/orgs/{}", self.0), &Value::Null);
     }
+}
+
+/// What a user says last of a commit of the infrastructure repository, as `success: +3 ~0 -0`.
+pub fn last_status(organization: &Organization, user: &str, commit: &str, context: &str) -> String {
+    let statuses = super::gitea::get_all(&organization.path("infrastructure", &format!("/commits/{commit}/statuses")));
+    let of_theirs = |s: &&Value| s["context"] == context && s["creator"]["login"] == user;
+    let last = statuses.iter().filter(of_theirs).max_by_key(|s| s["id"].as_u64()).cloned();
+    last.map_or("nothing".to_owned(), |s| {
+        format!("{}: {}", s["status"].as_str().unwrap(), s["description"].as_str().unwrap())
+    })
 }
 
 pub fn said(output: &Output) -> String {
