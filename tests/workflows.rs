@@ -84,9 +84,9 @@ case $1 in
   plan) [ ! -e "$folder/hold-plan" ] || hold plan ;;
   apply)
     echo "$@" >>"$folder/applies"
-    if [ -e "$folder/hold-apply" ]; then # one of several objects is made, and the state is locked
+    if [ -e "$folder/hold-apply" ]; then # the team is made, its members are not, and the state is locked
       $terraform apply -parallelism=1 "${@:2}" >"$folder/output" 2>&1 &
-      until grep -q 'complete after' "$folder/output"; do sleep 0.005; done
+      until grep -q 'gitea_team.developer: Creation complete after' "$folder/output"; do sleep 0.005; done
       kill -STOP $!
       hold apply
       kill -CONT $!

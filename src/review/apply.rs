@@ -207,7 +207,7 @@ impl Review<'_> {
             )));
         }
         let context = format!("{PLAN}: {module}");
-        let Some(shown) = site.said(head, &context)?.into_iter().next() else {
+        let Some(shown) = site.said_in(pull, &context)?.into_iter().next() else {
             return Ok(Err(format!("#{number} was merged before its plan was there")));
         };
         if !records(&shown.target_url, "changes", &planned.digest) {
@@ -268,7 +268,7 @@ impl Review<'_> {
         );
         let after = pending.pulls.first().map(|merged| merged.pull.number);
         let pull = self.site.ask_again(module, tree, &planned.digest, after, &body)?;
-        if pull.is_open() && self.site.said(&pull.head.sha, PLAN)?.first().is_none_or(|last| last.status != "success") {
+        if pull.is_open() && self.site.said_in(&pull, PLAN)?.first().is_none_or(|last| last.status != "success") {
             self.plan_pull(&pull, 1)?;
         }
         let next = format!("read the plan in {}, approve and merge it", pull.html_url);

@@ -34,7 +34,7 @@ impl Review<'_> {
         };
         let mut due = Vec::new();
         for pull in pulls {
-            let last = self.site.said(&pull.head.sha, PLAN)?.into_iter().next();
+            let last = self.site.said_in(&pull, PLAN)?.into_iter().next();
             let is_planned = last.as_ref().is_some_and(|last| last.status == "success");
             // Somebody is at it, or was killed.
             let is_claimed = last.is_some_and(|last| {
@@ -179,7 +179,7 @@ impl Review<'_> {
         for (subject, (state, text, digest)) in subjects.iter().zip(verdicts) {
             let context = format!("{PLAN}: {}", subject.module);
             let target = with_record(pull, "changes", digest, comment.id);
-            if self.site.said(&pull.head.sha, &context)?.first().is_none_or(|last| !last.says(state, text, &target)) {
+            if self.site.said_in(pull, &context)?.first().is_none_or(|last| !last.says(state, text, &target)) {
                 return Ok(None);
             }
         }

@@ -338,6 +338,14 @@ impl<'c> Site<'c> {
         Ok(statuses)
     }
 
+    /// What our user has said of the head commit of a pull request for this one, the last first: another can have
+    /// the same.
+    pub fn said_in(&self, pull: &PullRequest, context: &str) -> Result<Vec<Status>, Failure> {
+        let mut said = self.said(&pull.head.sha, context)?;
+        said.retain(|said| said.target_url.split(['?', '#']).next() == Some(&pull.html_url));
+        Ok(said)
+    }
+
     /// Says something of a commit.
     pub fn say(&self, commit: &str, context: &str, state: &str, text: &str, url: &str) -> Result<Status, Failure> {
         let status = json!({"context": context, "state": state, "description": in_short(text), "target_url": url});
@@ -369,7 +377,7 @@ impl<'c> Site<'c> {
 
     /// Whether a comment is as it was when it was recorded for the head commit of its pull request.
     pub fn is_recorded(&self, pull: &PullRequest, comment: &Comment) -> Result<bool, Failure> {
-        let said = self.said(&pull.head.sha, PLAN)?;
+        let said = self.said_in(pull, PLAN)?;
         let last = said.iter().find(|status| status.target_url.contains("?comment="));
         Ok(last.is_some_and(|last| records(&last.target_url, "comment", &sha256(comment.body.as_bytes()))))
     }

@@ -19,6 +19,8 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 /// What the body of a pull request holds that we have closed ourselves.
 const CLOSED: &str = "<!-- goldpath: closed -->";
@@ -27,6 +29,9 @@ const EDITED: &str = "<!-- goldpath: edited ";
 
 /// The longest name of a branch that Gitea takes.
 const MAX_BRANCH: usize = 100;
+
+/// When to look whether Gitea has closed what proposes a branch again that was removed.
+const REMOVALS: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(500), Duration::from_millis(1200)];
 
 /// A pull request, as Gitea tells of it.
 #[derive(Clone, Deserialize)]
@@ -197,6 +202,7 @@ impl Proposal<'_> {
                 return Ok(outcome(head, pull.outcome(PullRequestState::Closed)));
             }
         }
+        let was_removed = head.is_none() && pull.is_some();
         let (commit, written) = match (head, state) {
             (Some(head), Some(State::Edited)) => {
                 if let Some(pull) = open {
@@ -213,6 +219,9 @@ impl Proposal<'_> {
             Some(pull) => self.keep_current(pull)?,
             None => self.open()?,
         };
+        if was_removed {
+            self.hold_open(&pull)?;
+        }
         let mut outcome = outcome(Some(commit), pull.outcome(PullRequestState::Open));
         if written {
             if self.delivery.with_diff {
@@ -416,6 +425,22 @@ impl Proposal<'_> {
             },
             answer => Ok(answer?),
         }
+    }
+
+    /// Opens a pull request again that Gitea closes because a branch of this name was removed before: it does so
+    /// when it gets to it.
+    fn hold_open(&self, pull: &Pull) -> Result<(), Tried> {
+        let number = pull.number.to_string();
+        let path = self.api.path(&["pulls", &number]);
+        for pause in REMOVALS {
+            thread::sleep(pause);
+            let now: Option<Pull> = self.api.gitea.get(&path, &[])?;
+            if now.is_some_and(|now| !now.is_open() && !now.merged) && !self.was_closed_by_a_person(pull)? {
+                self.api.gitea.put(Method::PATCH, &path, &json!({"state": "open"}))?;
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Looks through all open pull requests.
