@@ -390,6 +390,10 @@ fn whatever_way_it_came_to_the_branch_it_is_applied_only_as_it_was_approved() {
     commit(&review.writer_token, &repository, "bare", "bare", &module(&bare));
     let from_bare = open(&review, &review.writer_token, "bare", "bare");
 
+    let forged = json!({"context": "goldpath/plan", "state": "success"});
+    let statuses = review.path(&format!("/statuses/{}", review.head(from_fork)));
+    assert_eq!(ask(&fork_token, "POST", &statuses, &forged).0, 403);
+
     review.run_well(&["plan"]);
     let needs = |rules: &str| format!("success: +1 ~0 -0, needs a platform owner: {rules}");
     assert_eq!(status(from_fork, &forked), "success: +1 ~0 -0");
