@@ -57,12 +57,11 @@ pub fn get_raw(path: &str) -> Value {
     }
 }
 
-/// Asks Gitea as its administrator for a text beside the API.
+/// Asks Gitea as its administrator for a text; empty where it is not there.
 pub fn get_text(path: &str) -> String {
     let url = format!("{}{path}", variable("GITEA_URL"));
     let answer = HTTP.get(url).header("Authorization", format!("token {}", admin_token())).send().expect("an answer");
-    assert_eq!(answer.status().as_u16(), 200, "GET {path}");
-    answer.text().expect("a text")
+    if answer.status().is_success() { answer.text().expect("text") } else { String::new() }
 }
 
 /// Asks Gitea as its administrator for what must succeed.
