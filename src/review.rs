@@ -68,7 +68,7 @@ pub enum Backend {
     /// In Gitea's registry, under `state.owner`.
     Gitea,
     /// In another one that Terraform has, as `pg`: its type, and settings of it in which `{state}`
-    /// stands for the state's name. Secrets of it come in environment variables.
+    /// stands for the root module's name. Secrets of it come in environment variables.
     Other {
         /// As `pg`.
         kind: String,

@@ -284,7 +284,7 @@ fn an_approval_counts_if_somebody_else_gave_it_who_may_for_this_commit_and_still
     let review = Review::new("approvals", &json!({}));
     let reader = User::new("approvals-reader");
     reader.join(&review.organization, "infrastructure", "read");
-    review.configure(&json!({"owners": [review.owner.0, reader.0]}));
+    review.configure(&json!({"owners": [review.owner.0, reader.0, review.robot.0]}));
     let waits = "pending: a platform owner must approve this: outside-folder";
     let number =
         review.propose("beside", &[("README.md", Some("new\n")), (".gitea/workflows/x.yaml", Some("on: push\n"))]);
@@ -295,6 +295,8 @@ fn an_approval_counts_if_somebody_else_gave_it_who_may_for_this_commit_and_still
     assert_eq!(says(), waits);
     review.approve(&reader, number);
     assert_eq!(says(), waits, "a reader's word counts");
+    review.approve(&review.robot, number);
+    assert_eq!(says(), waits, "our own user's word counts");
     review.approve(&review.reviewer, number);
     assert_eq!(says(), waits, "anybody's word counts as an owner's");
     review.approve(&review.owner, number);
@@ -389,6 +391,10 @@ fn whatever_way_it_came_to_the_branch_it_is_applied_only_as_it_was_approved() {
     let from_alone = open(&review, &review.writer_token, "alone", "alone");
     commit(&review.writer_token, &repository, "bare", "bare", &module(&bare));
     let from_bare = open(&review, &review.writer_token, "bare", "bare");
+
+    let forged = json!({"context": "goldpath/plan", "state": "success"});
+    let statuses = review.path(&format!("/statuses/{}", review.head(from_fork)));
+    assert_eq!(ask(&fork_token, "POST", &statuses, &forged).0, 403);
 
     review.run_well(&["plan"]);
     let needs = |rules: &str| format!("success: +1 ~0 -0, needs a platform owner: {rules}");

@@ -442,7 +442,8 @@ impl<'c> Site<'c> {
         Ok(last.into_iter().map(|(by, review)| Approval { by, at: review.submitted_at }).collect())
     }
 
-    /// Whose work a pull request is; none where no event tells who has pushed its head commit.
+    /// Whose work a pull request is, and our own user, who says what it does: none of them can approve it. None where no
+    /// event tells who has pushed its head commit.
     fn authors(&self, pull: &PullRequest) -> Result<Option<BTreeSet<String>>, Failure> {
         #[derive(Deserialize)]
         struct Event {
@@ -470,7 +471,8 @@ impl<'c> Site<'c> {
         )?;
         let users =
             pushes.into_iter().map(|push| push.user).chain(commits.into_iter().flat_map(|c| [c.author, c.committer]));
-        Ok(Some(users.flatten().map(|user| user.login).chain([pull.user.login.clone()]).collect()))
+        let own = [pull.user.login.clone(), self.settings.user.as_str().to_owned()];
+        Ok(Some(users.flatten().map(|user| user.login).chain(own).collect()))
     }
 
     /// What an organisation has in it: names of repositories and packages. Gitea refuses to remove

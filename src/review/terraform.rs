@@ -6,7 +6,7 @@
 //! would need `unsafe`. It then ends as it would have, and releases its lock.
 
 use super::changes::Changes;
-use super::{Backend, RootModule, TerraformSettings};
+use super::{Backend, RootModule, TerraformSettings, sha256};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::http;
 use anyhow::{Context, Result, bail};
@@ -61,6 +61,9 @@ const MAX_WORDS: usize = 16 << 10;
 
 /// How long a call that was interrupted may take to end by itself, and so release its lock.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// The longest name of a schema that is not cut, in bytes: PostgreSQL keeps 63, some of them of the setting's own.
+const MAX_SCHEMA: usize = 40;
 
 /// What keeps the backend as the platform says, whatever the root module says: Terraform merges files of such
 /// names over the others, <https://developer.hashicorp.com/terraform/language/files/override>.
@@ -275,7 +278,7 @@ impl Terraform {
         match &self.settings.backend {
             Backend::Gitea => ("http", Vec::new()),
             Backend::Other { kind, settings } => {
-                let state = module.state().replace(['.', '-'], "_");
+                let state = schema_of(module);
                 let argument = |(key, value): &(String, String)| {
                     format!("-backend-config={key}={}", value.replace("{state}", &state))
                 };
@@ -300,6 +303,16 @@ impl Terraform {
     /// A text without the values of secret variables.
     fn without_secrets(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}
+
+/// A root module's name in other backends: one that PostgreSQL takes for a schema, as `teams_alpha`. Where it would
+/// be another root module's as well, or too long, a digest comes after `__`, which the plain ones do not have.
+fn schema_of(module: &RootModule) -> String {
+    let name = module.as_str().replace(['/', '-'], "_");
+    match name.len() <= MAX_SCHEMA && !module.as_str().contains(['-', '_']) {
+        true => name,
+        false => format!("{:.22}__{:.16}", name, sha256(module.as_str().as_bytes())),
     }
 }
 
@@ -659,6 +672,7 @@ fn read_lock(words: &str, started: Timestamp) -> Option<Lock> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
+    use std::collections::BTreeSet;
     use std::os::unix::fs::PermissionsExt;
 
     /// A Terraform whose program is a shell script, with the environment; what it keeps is in `folder`.
@@ -750,8 +764,18 @@ mod tests {
                 settings.backend = Backend::Other { kind: "pg".to_owned(), settings: vec![schema] };
             });
         let Failed::Failed { words, .. } = error(terraform.open(&module(), &FileTree::default())) else { panic!() };
-        let init = "init -no-color -input=false -backend-config=schema_name=goldpath_teams_a_b";
+        let init = "init -no-color -input=false -backend-config=schema_name=goldpath_teams_a_b__d67a97555b9b97db";
         assert_eq!(words, format!("terraform {{\n  backend \"pg\" {{}}\n}}\n{init}"));
+    }
+
+    #[test]
+    fn no_two_root_modules_share_a_schema() {
+        let long = format!("teams/{}", "a".repeat(60));
+        let names = ["teams/a/b", "teams/a-b", "teams/a_b", "teams/a--b", "teams-a/b", &long, &format!("{long}b")];
+        let schemas: BTreeSet<_> = names.map(|name| schema_of(&RootModule::parse(name).unwrap())).into();
+        assert_eq!(schemas.len(), names.len(), "{schemas:?}");
+        assert!(schemas.iter().all(|schema| schema.len() <= MAX_SCHEMA), "{schemas:?}");
+        assert_eq!(schema_of(&RootModule::parse("teams/alpha").unwrap()), "teams_alpha");
     }
 
     #[test]
