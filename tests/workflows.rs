@@ -84,9 +84,9 @@ case $1 in
   plan) [ ! -e "$folder/hold-plan" ] || hold plan ;;
   apply)
     echo "$@" >>"$folder/applies"
-    if [ -e "$folder/hold-apply" ]; then # the team is made, its members are not, and the state is locked
+    if [ -e "$folder/hold-apply" ]; then # one of several objects is done, and the state is locked
       $terraform apply -parallelism=1 "${@:2}" >"$folder/output" 2>&1 &
-      until grep -q 'gitea_team.developer: Creation complete after' "$folder/output"; do sleep 0.005; done
+      until grep -q 'complete after' "$folder/output"; do sleep 0.005; done
       kill -STOP $!
       hold apply
       kill -CONT $!
@@ -105,11 +105,11 @@ esac"#;
 fn a_killed_runner_leaves_what_the_next_run_finishes() {
     let mut platform = Platform::new("killed", TERRAFORM);
     let people = ["a", "b", "c", "d"].map(|name| User::new(&format!("killed-{name}")));
-    let members = people.each_ref().map(|user| format!("{{username: {}}}", user.0)).join(", ");
+    let members = people.each_ref().map(|user| format!("{{username: {}}}", user.0));
     let team = platform.team("killed");
 
     platform.write("hold-plan");
-    platform.deliver(&team, "name: Alpha", &[]);
+    platform.deliver(&team, &format!("name: Alpha, members: [{}]", members[0]), &[]);
     let number = platform.pull();
     platform.wait_for_file("plan-is-held");
     assert_eq!(platform.plan_status(number), "pending: being planned");
@@ -121,13 +121,14 @@ fn a_killed_runner_leaves_what_the_next_run_finishes() {
     let run = platform.dispatch("plan", &json!({"pull": number.to_string()}));
     assert_eq!(platform.ended(run), "success");
     println!("plan asked for by hand -> ended: {:.1} s", begin.elapsed().as_secs_f64());
-    assert_eq!(platform.plan_status(number), "success: +1 ~0 -0");
+    assert_eq!(platform.plan_status(number), "success: +3 ~0 -0");
     assert_eq!(platform.comments(number).len(), 1);
     platform.approve(&platform.reviewer, number);
     platform.merge(number);
-    platform.applied(number, &team, "success: +1 ~0 -0");
+    platform.applied(number, &team, "success: +3 ~0 -0");
 
-    let spec = format!("name: Beta, members: [{members}]");
+    // What Terraform makes and has not yet written into the state it does not know again: here it may do it twice.
+    let spec = format!("name: Beta, members: [{}]", members.join(", "));
     platform.deliver(&team, &spec, &[]);
     let number = platform.pull();
     // The bell is not heard while Gitea takes the killed run for one that runs.

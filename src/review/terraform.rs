@@ -18,12 +18,11 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -528,11 +527,13 @@ struct Ended {
 
 /// Runs a program in a process group of its own, so that what it has started ends with it: when its time is
 /// over, the group is asked to end, and killed if it has not within `grace`.
+///
+/// It prints into files that have no name, not into pipes: should this process be killed, an apply goes on to
+/// its end, and leaves a state that is true and no lock.
 fn run(mut command: Command, timeout: Duration, grace: Duration, max: usize) -> Result<Ended> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).process_group(0);
     let mut child = command.spawn()?;
-    let stdout = read(child.stdout.take().context("it has no output")?, max);
-    let stderr = read(child.stderr.take().context("it has no output")?, max);
     let mut status = wait(&mut child, Instant::now() + timeout)?;
     if status.is_none() {
         let group = Pid::from_child(&child);
@@ -547,12 +548,7 @@ fn run(mut command: Command, timeout: Duration, grace: Duration, max: usize) -> 
         child.wait()?;
         status = None;
     }
-    // What holds the other end longer than the program lived does not keep us.
-    let end = Instant::now() + Duration::from_secs(5);
-    let take = |from: Receiver<(String, bool)>| {
-        from.recv_timeout(end.saturating_duration_since(Instant::now())).unwrap_or_else(|_| (String::new(), true))
-    };
-    let ((stdout, cut_stdout), (stderr, cut_stderr)) = (take(stdout), take(stderr));
+    let ((stdout, cut_stdout), (stderr, cut_stderr)) = (read(stdout, max)?, read(stderr, max)?);
     Ok(Ended { status, stdout, stderr, cut: cut_stdout || cut_stderr })
 }
 
@@ -577,39 +573,25 @@ fn is_over(child: &Child) -> Result<bool> {
     Ok(waitid(WaitId::Pid(Pid::from_child(child)), options)?.is_some())
 }
 
-/// Reads to the end, and keeps `max` bytes of the head and as many of the tail.
-fn read(mut from: impl Read + Send + 'static, max: usize) -> Receiver<(String, bool)> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let (mut head, mut tail, mut cut) = (Vec::new(), Vec::new(), false);
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(count) = from.read(&mut buffer) {
-            if count == 0 {
-                break;
-            }
-            let (first, rest) = buffer[..count].split_at(count.min(max - head.len()));
-            head.extend_from_slice(first);
-            tail.extend_from_slice(rest);
-            if tail.len() > 2 * max {
-                tail.drain(..tail.len() - max);
-                cut = true;
-            }
-        }
-        if tail.len() > max {
-            tail.drain(..tail.len() - max);
-            cut = true;
-        }
-        if cut {
-            // Whole lines, so that no part of a secret is left that would not be found.
-            head.truncate(head.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
-            tail.drain(..tail.iter().position(|byte| *byte == b'\n').map_or(tail.len(), |end| end + 1));
-            head.extend_from_slice("[…]\n".as_bytes());
-        }
-        head.append(&mut tail);
-        // Nobody listens any more where it took too long.
-        sender.send((String::from_utf8_lossy(&head).into_owned(), cut)).ok();
-    });
-    receiver
+/// Reads what was printed: at most `max` bytes of its head and as many of its tail; and whether something is missing.
+fn read(mut from: File, max: usize) -> Result<(String, bool)> {
+    let (size, max) = (from.metadata()?.len(), u64::try_from(max)?);
+    let mut part = |begin: u64, length: u64| -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        from.seek(SeekFrom::Start(begin))?;
+        (&from).take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    if size <= 2 * max {
+        return Ok((String::from_utf8_lossy(&part(0, size)?).into_owned(), false));
+    }
+    let (mut head, mut tail) = (part(0, max)?, part(size - max, max)?);
+    // Whole lines, so that no part of a secret is left that would not be found.
+    head.truncate(head.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    tail.drain(..tail.iter().position(|byte| *byte == b'\n').map_or(tail.len(), |end| end + 1));
+    head.extend_from_slice("[…]\n".as_bytes());
+    head.append(&mut tail);
+    Ok((String::from_utf8_lossy(&head).into_owned(), true))
 }
 
 /// Terraform's words as plain text: without colours and frames, and without the folder, which is another one
@@ -827,9 +809,14 @@ mod tests {
     #[test]
     fn of_a_long_output_whole_lines_of_both_ends_are_kept() {
         let text = (0..1000).map(|n| format!("line {n}\n")).collect::<String>();
-        let (kept, cut) = read(std::io::Cursor::new(text.clone()), 30).recv().unwrap();
+        let file = |text: &str| {
+            let mut file = tempfile::tempfile().unwrap();
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+            file
+        };
+        let (kept, cut) = read(file(&text), 30).unwrap();
         assert_eq!((kept.as_str(), cut), ("line 0\nline 1\nline 2\nline 3\n[…]\nline 997\nline 998\nline 999\n", true));
-        assert_eq!(read(std::io::Cursor::new(text.clone()), 5000).recv().unwrap(), (text, false));
+        assert_eq!(read(file(&text), 5000).unwrap(), (text, false));
     }
 
     #[test]
