@@ -50,7 +50,7 @@ run() { # FOLDER COMMAND…: quiet, unless it fails
   (cd "$folder" && "$@") >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "\`$*\` failed in ${folder##*/}"; }
 }
 
-remove_from_cluster() { kubectl delete namespaces,customresourcedefinitions -l "$label" --wait --timeout=60s >/dev/null; }
+remove_from_cluster() { kubectl delete namespaces,customresourcedefinitions,clusterroles -l "$label" --wait --timeout=60s >/dev/null; }
 
 clean_up() {
   local module users

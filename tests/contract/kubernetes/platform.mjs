@@ -37,19 +37,21 @@ if (there && !JSON.parse(there).metadata.labels[LABEL]) {
 }
 if (there) await must(['delete', 'namespace', SYSTEM, '--wait', '--timeout=60s']);
 
-// The namespace has to carry LABEL from its first moment, and the files have to be in an order that can be applied.
-const labelled = join(work, 'manifests');
-mkdirSync(labelled);
-const manifests = readdirSync(platform).filter(name => name.endsWith('.yaml'));
-for (const name of manifests) {
-  const objects = readYaml(join(platform, name));
-  for (const { kind, metadata } of objects) if (kind === 'Namespace') metadata.labels = { ...metadata.labels, [LABEL]: 'true' };
-  writeFileSync(join(labelled, name), objects.map(object => stringify(object)).join('---\n'));
-}
-const apply = ['apply', '--server-side', '--validate=strict', '-o', 'name'];
-await must([...apply, '--field-manager=goldpath-contract', '-f', labelled]);
-const applied = (await must([...apply, '-f', platform])).split('\n').filter(Boolean).sort();
-if (!isDeepStrictEqual(applied, ['configmap/goldpath', `namespace/${SYSTEM}`])) fault('manifests/platform', `is ${applied.join(', ')}`);
+// What is not in a namespace has to carry LABEL from its first moment. Promises are Kratix's, which is not here.
+const base = 'kustomization.yaml';
+const [{ resources }] = readYaml(join(platform, base));
+const files = readdirSync(platform).filter(name => name.endsWith('.yaml') && name !== base);
+const listed = [...files.sort(), ...folders.map(folder => join('../..', folder, '.').replace(/\/$/, ''))];
+if (!isDeepStrictEqual([...resources].sort(), listed.sort())) fault(`manifests/platform/${base}`, `lists ${resources.join(', ')}`);
+const objects = files.flatMap(name => readYaml(join(platform, name)));
+const label = object => (object.metadata.namespace ? object : { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, [LABEL]: 'true' } } });
+const list = items => items.map(object => stringify(object)).join('---\n');
+const apply = ['apply', '--server-side', '--validate=strict', '-o', 'name', '-f', '-'];
+const inOrder = [...objects].sort((a, b) => Number(b.kind === 'Namespace') - Number(a.kind === 'Namespace'));
+await must([...apply, '--field-manager=goldpath-contract'], list(inOrder.map(label)));
+const applied = (await must(apply, list(inOrder))).split('\n').filter(Boolean).sort();
+const roles = ['requester', 'viewer'].map(name => `clusterrole.rbac.authorization.k8s.io/goldpath-${name}`);
+if (!isDeepStrictEqual(applied, [...roles, 'configmap/goldpath', `namespace/${SYSTEM}`])) fault('manifests/platform', `is ${applied.join(', ')}`);
 
 const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'root', namespace: SYSTEM }, spec: { containers: [{ name: 'root', image: 'root' }] } };
 await until(20, `${SYSTEM} to refuse a Pod of root`, async () =>
@@ -81,8 +83,7 @@ for (const { name, permissions } of pipelines) {
   }
 }
 await create([
-  { ...rbac, kind: 'Role', metadata: { name: 'developer', namespace }, rules: [{ apiGroups: ['platform.kratix.io'], resources: ['teams'], verbs: ['*'] }] },
-  { ...rbac, kind: 'RoleBinding', metadata: { name: 'developer', namespace }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'developer' }, subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'developer' }] },
+  { ...rbac, kind: 'RoleBinding', metadata: { name: 'developer', namespace }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'goldpath-requester' }, subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'developer' }] },
 ]);
 
 // Folders as a Pod has one, and a kubeconfig: with the administrator's, the API server would not look at a token.
