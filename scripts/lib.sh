@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# What the stages of the proof of concept share; sourced by them, never run. A stage sets `stage` first, its name in
+# messages and of its log. `dry` is not empty with --dry-run: then nothing is changed, and every command and manifest is
+# printed on stdout.
+# shellcheck disable=SC2034,SC2154 # set here for the stages, and there for this
+set -euo pipefail
+shopt -s inherit_errexit
+umask 077
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/versions.sh
+. "$root/scripts/versions.sh"
+
+# Credentials, certificates and the kubeconfig of what the stages make.
+poc=${GOLDPATH_POC:-$root/.goldpath/poc}
+dry='' log_folder=$root/.goldpath/log log=/dev/null
+
+usage() { sed -n '2,/^set -/{/^set -/d; /^# shellcheck/d; s/^# \{0,1\}//; p}' "$0"; }
+say() {
+  printf '%s\n' "$stage: $*" >&2
+  [ "$log" = /dev/null ] || printf '%s\n' "$stage: $*" >>"$log"
+}
+fail() { # WHAT [HINT]
+  say "$1"
+  [ -z "${2:-}" ] || say "hint: $2"
+  exit 1
+}
+
+# The options that every stage has. 0: it was one of them, of so many words as `taken` says.
+common_option() { # WORD [VALUE]
+  case $1 in
+    --help | -h) usage; exit 0 ;;
+    --dry-run) dry=1 taken=1 ;;
+    --log-folder) need_value "$@"; log_folder=$2 taken=2 ;;
+    *) return 1 ;;
+  esac
+}
+need_value() { # WORD [VALUE]
+  [ -n "${2:-}" ] || fail "\`$1\` needs a value" "see --help"
+}
+
+# Called when the options are read. What the stage runs prints into the log; the terminal gets a line for what was done.
+start() {
+  if [ -z "$dry" ]; then
+    mkdir -p "$log_folder" "$poc"
+    log=$(cd "$log_folder" && pwd)/$stage.log
+    printf '\n%s: started %s\n' "$stage" "$(date --utc +%Y-%m-%dT%H:%M:%SZ)" >>"$log"
+  fi
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  # The cluster of stage 1, unless another one is named.
+  if [ -z "${KUBECONFIG:-}" ] && [ -s "$poc/kubeconfig" ]; then export KUBECONFIG=$poc/kubeconfig; fi
+}
+
+declare -A places=(
+  [kubectl]='https://kubernetes.io/docs/tasks/tools' [helm]='https://helm.sh/docs/intro/install' [kind]='https://kind.sigs.k8s.io'
+  [docker]='it is in the Debian package docker.io' [ssh]='it is in the Debian package openssh-client'
+  [ssh-keygen]='it is in the Debian package openssh-client' [ssh-keyscan]='it is in the Debian package openssh-client'
+)
+need() { # TOOL…
+  local tool
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null && continue
+    if [ -n "$dry" ]; then say "note: $tool is not on the PATH"; continue; fi
+    fail "$tool is not on the PATH" "${places[$tool]:-it is in the Debian package $tool}"
+  done
+}
+
+show() { # FILE: as a command that writes it
+  [ -n "$dry" ] || return 0
+  printf 'cat >%s <<YAML\n' "${1#"$work/"}"
+  cat "$1"
+  printf 'YAML\n'
+}
+
+# Commands are printed and logged: they hold no secret.
+run() { # COMMAND…
+  if [ -n "$dry" ]; then printf '%q ' "${@//"$work/"/}" | sed 's/ $/\n/'; return; fi
+  printf '+ %s\n' "${*@Q}" >>"$log"
+  "$@" >>"$log" 2>&1 || { tail -n 15 "$log" >&2; fail "\`$1 ${2:-}\` failed" "all that it said is in $log"; }
+}
+
+apply() { # manifests from stdin
+  if [ -n "$dry" ]; then
+    printf 'kubectl apply -f - <<YAML\n'
+    cat
+    printf 'YAML\n'
+    return
+  fi
+  kubectl apply -f - >>"$log" 2>&1 || { tail -n 15 "$log" >&2; fail "the API server refused a manifest" "all that it said is in $log"; }
+}
+
+# A Secret whose values come from files, and go to kubectl through a pipe.
+apply_secret() { # NAMESPACE NAME KEY=FILE…
+  local namespace=$1 name=$2 entry; shift 2
+  if [ -n "$dry" ]; then
+    printf 'kubectl apply -f - # Secret %s in %s, keys %s\n' "$name" "$namespace" "$(for entry in "$@"; do printf '%s ' "${entry%%=*}"; done)"
+    return
+  fi
+  kubectl create secret generic "$name" --namespace "$namespace" "${@/#/--from-file=}" --dry-run=client -o json |
+    jq '.metadata.labels = {"app.kubernetes.io/part-of": "goldpath-poc"}' | kubectl apply -f - >>"$log" 2>&1 ||
+    fail "the Secret $name in $namespace could not be written" "all that the API server said is in $log"
+}
+
+# Looks again until it is so; never sleeps longer than that takes.
+wait_for() { # SECONDS WHAT HINT COMMAND…
+  local until=$((SECONDS + $1)) what=$2 hint=$3; shift 3
+  [ -z "$dry" ] || return 0
+  until "$@" >>"$log" 2>&1; do
+    [ $SECONDS -lt $until ] || fail "gave up waiting for $what" "$hint"
+    sleep 1
+  done
+}
+
+cluster_answers() { kubectl get --raw /readyz --request-timeout=5s; }
+need_cluster() {
+  need kubectl
+  [ -z "$dry" ] || return 0
+  cluster_answers >>"$log" 2>&1 || fail "no Kubernetes answers to kubectl" "stage 1 makes one; or set KUBECONFIG"
+}
+
+# A manifest from the network, compared with its digest.
+fetch() { # URL DIGEST FILE
+  [ -n "$2" ] || say "note: $1 is not pinned by a digest: scripts/versions.sh --pin"
+  if [ -n "$dry" ]; then printf 'curl --fail --location --output %q %q # %s\n' "${3##*/}" "$1" "${2:-not pinned}"; return; fi
+  run curl --silent --show-error --fail --location --max-time 120 --retry 3 --output "$3" "$1"
+  [[ -z $2 || sha256:$(sha256sum <"$3" | cut -d' ' -f1) == "$2" ]] || fail "$1 is not what it was: its digest is another" "see scripts/versions.sh"
+}
+
+pinned() { # IMAGE DIGEST
+  [ -n "$2" ] || say "note: $1 is not pinned by a digest: scripts/versions.sh --pin"
+  printf '%s' "$1${2:+@$2}"
+}
+
+random() { openssl rand -hex 24; }
+
+# Gitea. The token goes through a pipe: a process's arguments can be read by everybody on the machine.
+request() { # TOKEN-FILE METHOD PATH [BODY]: sets `status` and `answer`
+  local arguments=(--silent --show-error --max-time 60 --output "$work/answer" --write-out '%{http_code}' --request "$2")
+  [ -z "${GITEA_CA_FILE:-}" ] || arguments+=(--cacert "$GITEA_CA_FILE")
+  [ -z "${4:-}" ] || arguments+=(--header 'Content-Type: application/json' --data-binary @-)
+  : >"$work/answer"
+  status=$(printf '%s' "${4:-}" | curl "${arguments[@]}" --header @<(printf 'Authorization: token %s\n' "$(<"$1")") "${GITEA_URL%/}/api/v1$3" 2>>"$log") ||
+    fail "$2 $3: no answer from $GITEA_URL" "see GITEA_URL and GITEA_CA_FILE"
+  answer=$(<"$work/answer")
+}
+gitea() { request "$GITEA_ADMIN_TOKEN_FILE" "$@"; }
+read_or_null() { # PATH: `answer` is null if it is not there
+  gitea GET "$1"
+  case $status in
+    200) ;;
+    404) answer=null ;;
+    *) refused GET "$1" ;;
+  esac
+}
+refused() { # METHOD PATH
+  fail "$1 $2: $status $(jq -r '.message // .' <<<"$answer" 2>/dev/null | head -c 300)" "the token in $GITEA_ADMIN_TOKEN_FILE must be an administrator's"
+}
+change() { # WHAT METHOD PATH [BODY]
+  if [ -n "$dry" ]; then printf '# %s\n%s %s/api/v1%s\n' "$1" "$2" "${GITEA_URL%/}" "$3"; answer=null; return; fi
+  gitea "$2" "$3" "${4:-}"
+  case $status in
+    2??) say "made: $1" ;;
+    *) refused "$2" "$3" ;;
+  esac
+}
+need_gitea() {
+  need curl jq openssl
+  if [ -z "${GITEA_URL:-}" ] && [ -s "$poc/gitea.env" ]; then
+    set -a
+    # shellcheck source=/dev/null
+    . "$poc/gitea.env"
+    set +a
+  fi
+  : "${GITEA_URL:?is not set: see --help}" "${GITEA_ADMIN_TOKEN_FILE:?is not set: see --help}"
+  [ -n "$dry" ] || [ -s "$GITEA_ADMIN_TOKEN_FILE" ] || fail "$GITEA_ADMIN_TOKEN_FILE cannot be read"
+}
