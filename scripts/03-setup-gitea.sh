@@ -210,7 +210,7 @@ spec:
 YAML
   local rule="rewrite name exact $host entry.traefik.svc.cluster.local"
   if [ -n "$dry" ]; then
-    printf '# into the ConfigMap coredns in kube-system, before `kubernetes`:\n#   %s\n' "$rule"
+    printf '# into the ConfigMap coredns in kube-system, before the plugin kubernetes:\n#   %s\n' "$rule"
   elif ! kubectl get configmap coredns --namespace kube-system --output jsonpath='{.data.Corefile}' >"$work/Corefile" 2>>"$log"; then
     fail "the cluster has no ConfigMap coredns" "its DNS must answer $host with the address of the Service entry in traefik"
   elif ! grep -qF "$rule" "$work/Corefile"; then
@@ -388,9 +388,9 @@ verify_gitea() {
 
 if [ "$only" = runners ]; then
   need_cluster
-  [ -n "$dry" ] && [ ! -s "$poc/gitea.env" ] && [ -z "${GITEA_URL:-}" ] && export GITEA_URL=https://$host:$port GITEA_ADMIN_TOKEN_FILE=$poc/admin.token GITEA_CA_FILE=$poc/ca.crt
+  if [ -n "$dry" ] && [ ! -s "$poc/gitea.env" ] && [ -z "${GITEA_URL:-}" ]; then export GITEA_URL=https://$host:$port GITEA_ADMIN_TOKEN_FILE=$poc/admin.token; fi
   need_gitea
-  [ -n "$dry" ] || : "${GITEA_CA_FILE:?is not set: see --help}"
+  if [ -z "$dry" ]; then : "${GITEA_CA_FILE:?is not set: see --help}"; fi
   apply <<'YAML'
 apiVersion: v1
 kind: Namespace

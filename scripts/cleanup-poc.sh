@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Undoes the proof of concept. It says first what it removes, and asks; what was there before stays.
+#
+#   cleanup-poc.sh [--yes] [--gitea] [--organization NAME] [--store NAME] [--dry-run] [--log-folder FOLDER]
+#
+# With a kind cluster of stage 1: the cluster, with all that is in it, and .goldpath/poc.
+# With an existing cluster (build-poc.sh --existing): what carries the label of the proof of concept (Destinations,
+# GitStateStore, namespaces, objects of Flux), the Promises with configuration and roles, the Secrets of stage 4, and
+# .goldpath/poc. Kratix, cert-manager and Flux stay. Teams must be gone before: their deletion has to be reviewed.
+#
+#   --yes           does not ask
+#   --gitea         with an existing Gitea also: the repositories that stages 4 and 5 made, the organisation of Terraform's
+#                   states, and Goldpath's four users; for ever
+#   --organization  as in build-poc.sh (default: platform); it stays, if anything else is in it
+#   --store         as in 04-configure-ssh-gitea.sh (default: default)
+#   --dry-run       says what it would remove, and removes nothing
+#   --log-folder    where the log goes (default: .goldpath/log); logs stay
+set -euo pipefail
+stage=cleanup-poc
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+yes='' with_gitea='' organization=platform store=default
+while [ $# -gt 0 ]; do
+  if common_option "$@"; then shift "$taken"; continue; fi
+  case $1 in
+    --yes) yes=1; shift; continue ;;
+    --gitea) with_gitea=1; shift; continue ;;
+    --organization | --store) ;;
+    *) fail "unknown option \`$1\`" "see --help" ;;
+  esac
+  need_value "$@"
+  printf -v "${1#--}" %s "$2"
+  shift 2
+done
+start
+need kubectl jq
+
+ask() {
+  [ -z "$yes$dry" ] || return 0
+  [ -t 0 ] || fail "nobody is there to be asked" "--yes removes it without asking"
+  local word
+  read -r -p "Remove all of this? Write yes: " word
+  [ "$word" = yes ] || fail "nothing was removed"
+}
+forget() {
+  if [ -n "$dry" ]; then say "would remove: $poc"; return; fi
+  rm -rf "$poc"
+  say "removed: $poc"
+}
+
+if [ -s "$poc/cluster.env" ]; then
+  # shellcheck source=/dev/null
+  . "$poc/cluster.env"
+  say "removes the kind cluster $CLUSTER, with its Gitea and all repositories, and $poc"
+  ask
+  need kind
+  run kind delete cluster --name "$CLUSTER"
+  [ -n "$dry" ] || say "removed: the kind cluster $CLUSTER"
+  forget
+  exit 0
+fi
+
+cluster_answers >>"$log" 2>&1 || fail "no Kubernetes answers to kubectl" "set KUBECONFIG"
+label=app.kubernetes.io/part-of=goldpath-poc
+has_kind() { kubectl get crd "$1" >>"$log" 2>&1; }
+
+if has_kind teams.platform.kratix.io; then
+  teams=$(kubectl get teams.platform.kratix.io --all-namespaces --output jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name} {end}')
+  [ -z "$teams" ] || fail "there are Teams: $teams" "delete them, and approve and merge what that proposes: 06-test-teams.sh does so with its own"
+fi
+
+# In this order: a Promise before the configuration that its steps read, stores after what writes to them.
+found=()
+add() { # kubectl's ARGUMENT…
+  local line
+  while read -r line; do [ -z "$line" ] || found+=("${*:2} $line"); done < <(kubectl get "$@" --ignore-not-found --output name 2>>"$log" || true)
+}
+collect() {
+  local kind name
+  for kind in kustomizations.kustomize.toolkit.fluxcd.io gitrepositories.source.toolkit.fluxcd.io; do
+    if has_kind "$kind"; then add "$kind" --namespace flux-system --selector "$label"; fi
+  done
+  if has_kind promises.platform.kratix.io; then
+    for name in $(kubectl kustomize "$root/manifests/platform" | sed -n '/^kind: Promise$/,/^---$/s/^  name: //p'); do add promises.platform.kratix.io "$name"; done
+  fi
+  for kind in destinations gitstatestores; do
+    if has_kind "$kind.platform.kratix.io"; then add "$kind.platform.kratix.io" --selector "$label"; fi
+  done
+  for name in default flux-system; do add secret "$store-ssh" --namespace "$name" --selector "$label"; done
+  add namespace --selector "$label"
+  add namespace goldpath-system
+  add clusterrole goldpath-requester goldpath-viewer
+}
+collect
+paths=()
+if [ -n "$with_gitea" ]; then
+  need_gitea
+  for repository in state catalog infrastructure review; do
+    read_or_null "/repos/$organization/$repository"
+    [ "$answer" = null ] || paths+=("/repos/$organization/$repository")
+  done
+  read_or_null "/orgs/$organization-states"
+  if [ "$answer" != null ]; then
+    gitea GET "/packages/$organization-states?limit=50"
+    while read -r path; do [ -z "$path" ] || paths+=("$path"); done < <(jq -r --arg owner "$organization-states" \
+      '.[]? | "/packages/\($owner)/\(.type)/\(.name | @uri)/\(.version | @uri)"' <<<"$answer")
+    paths+=("/orgs/$organization-states")
+  fi
+  for user in goldpath goldpath-review goldpath-bell goldpath-terraform; do
+    read_or_null "/users/$user"
+    [ "$answer" = null ] || [ "$(jq -r .email <<<"$answer")" != "$user@goldpath.invalid" ] || paths+=("/admin/users/$user?purge=true")
+  done
+fi
+
+if [ ${#found[@]} -eq 0 ] && [ ${#paths[@]} -eq 0 ] && [ ! -e "$poc" ]; then say "nothing is left"; exit 0; fi
+for object in "${found[@]}"; do say "removes: ${object##* } ${object% *}"; done
+for path in "${paths[@]}"; do say "removes: $GITEA_URL ${path%%\?*}"; done
+say "removes: $poc"
+[ -n "$with_gitea" ] || say "note: repositories, organisations and users in Gitea stay: --gitea removes them too"
+ask
+
+for object in "${found[@]}"; do
+  read -ra words <<<"$object"
+  scope=()
+  for ((i = 0; i < ${#words[@]}; i++)); do [ "${words[i]}" != --namespace ] || scope=(--namespace "${words[i + 1]}"); done
+  run kubectl delete "${words[-1]}" "${scope[@]}" --ignore-not-found --timeout=3m
+done
+for path in "${paths[@]}"; do change "${path%%\?*} is no more" DELETE "$path"; done
+if [ -z "$dry" ]; then
+  found=()
+  collect
+  [ ${#found[@]} -eq 0 ] || fail "still there: ${found[*]}" "a finalizer may hold it: kubectl describe it"
+fi
+forget
+[ -n "$dry" ] || say "removed all of it"
