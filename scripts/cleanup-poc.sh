@@ -72,25 +72,26 @@ fi
 
 # In this order: a Promise before the configuration that its steps read, stores after what writes to them.
 found=()
-add() { # kubectl's ARGUMENT…
-  local line
-  while read -r line; do [ -z "$line" ] || found+=("${*:2} $line"); done < <(kubectl get "$@" --ignore-not-found --output name 2>>"$log" || true)
+add() { # NAMESPACE|- kubectl's ARGUMENT…
+  local line namespace=$1 scope=(); shift
+  [ "$namespace" = - ] || scope=(--namespace "$namespace")
+  while read -r line; do [ -z "$line" ] || found+=("$namespace $line"); done < <(kubectl get "$@" "${scope[@]}" --ignore-not-found --output name 2>>"$log" || true)
 }
 collect() {
   local kind name
   for kind in kustomizations.kustomize.toolkit.fluxcd.io gitrepositories.source.toolkit.fluxcd.io; do
-    if has_kind "$kind"; then add "$kind" --namespace flux-system --selector "$label"; fi
+    if has_kind "$kind"; then add flux-system "$kind" --selector "$label"; fi
   done
   if has_kind promises.platform.kratix.io; then
-    for name in $(kubectl kustomize "$root/manifests/platform" | sed -n '/^kind: Promise$/,/^---$/s/^  name: //p'); do add promises.platform.kratix.io "$name"; done
+    for name in $(kubectl kustomize "$root/manifests/platform" | sed -n '/^kind: Promise$/,/^---$/s/^  name: //p'); do add - promises.platform.kratix.io "$name"; done
   fi
   for kind in destinations gitstatestores; do
-    if has_kind "$kind.platform.kratix.io"; then add "$kind.platform.kratix.io" --selector "$label"; fi
+    if has_kind "$kind.platform.kratix.io"; then add - "$kind.platform.kratix.io" --selector "$label"; fi
   done
-  for name in default flux-system; do add secret "$store-ssh" --namespace "$name" --selector "$label"; done
-  add namespace --selector "$label"
-  add namespace goldpath-system
-  add clusterrole goldpath-requester goldpath-viewer
+  for name in default flux-system; do add "$name" secret --selector "$label" --field-selector "metadata.name=$store-ssh"; done
+  add - namespace --selector "$label"
+  add - namespace goldpath-system
+  add - clusterrole goldpath-requester goldpath-viewer
 }
 collect
 paths=()
@@ -114,17 +115,16 @@ if [ -n "$with_gitea" ]; then
 fi
 
 if [ ${#found[@]} -eq 0 ] && [ ${#paths[@]} -eq 0 ] && [ ! -e "$poc" ]; then say "nothing is left"; exit 0; fi
-for object in "${found[@]}"; do say "removes: ${object##* } ${object% *}"; done
+for object in "${found[@]}"; do say "removes: ${object#* }$([ "${object%% *}" = - ] || printf ' in %s' "${object%% *}")"; done
 for path in "${paths[@]}"; do say "removes: $GITEA_URL ${path%%\?*}"; done
 say "removes: $poc"
 [ -n "$with_gitea" ] || say "note: repositories, organisations and users in Gitea stay: --gitea removes them too"
 ask
 
 for object in "${found[@]}"; do
-  read -ra words <<<"$object"
   scope=()
-  for ((i = 0; i < ${#words[@]}; i++)); do [ "${words[i]}" != --namespace ] || scope=(--namespace "${words[i + 1]}"); done
-  run kubectl delete "${words[-1]}" "${scope[@]}" --ignore-not-found --timeout=3m
+  [ "${object%% *}" = - ] || scope=(--namespace "${object%% *}")
+  run kubectl delete "${object#* }" "${scope[@]}" --ignore-not-found --timeout=3m
 done
 for path in "${paths[@]}"; do change "${path%%\?*} is no more" DELETE "$path"; done
 if [ -z "$dry" ]; then

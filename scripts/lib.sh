@@ -146,7 +146,11 @@ request() { # TOKEN-FILE METHOD PATH [BODY]: sets `status` and `answer`
     fail "$2 $3: no answer from $GITEA_URL" "see GITEA_URL and GITEA_CA_FILE"
   answer=$(<"$work/answer")
 }
-gitea() { request "$GITEA_ADMIN_TOKEN_FILE" "$@"; }
+gitea() { # METHOD PATH [BODY]
+  # Before stage 3 there is nothing to be read.
+  if [ -n "$dry" ] && [ ! -s "$GITEA_ADMIN_TOKEN_FILE" ]; then status=404 answer=null; return; fi
+  request "$GITEA_ADMIN_TOKEN_FILE" "$@"
+}
 read_or_null() { # PATH: `answer` is null if it is not there
   gitea GET "$1"
   case $status in
