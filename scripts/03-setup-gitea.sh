@@ -11,8 +11,8 @@
 #   --existing     makes nothing: version, Actions, the token's rights, and each --runner are looked at
 #   --only runners the runners in the cluster, when stage 5 has made their repositories
 #   --runner       the jobs of this repository with this label
-#   --image        of the runners (default: localhost/goldpath-runner:v and Cargo.toml's version, of
-#                  `build-images.sh --engine docker --runner`), which the nodes have or can pull
+#   --image        of the runners, which the nodes have or can pull; without it pipelines/runner.Dockerfile is built with
+#                  docker or podman, and loaded into the kind cluster
 #   --dry-run      prints every command and manifest, and runs none
 #   --log-folder   where the log goes (default: .goldpath/log)
 #
@@ -29,7 +29,7 @@ stage=03-setup-gitea
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' "$root/Cargo.toml")
-host=gitea.127.0.0.1.nip.io existing='' only='' image=localhost/goldpath-runner:$version
+host=gitea.127.0.0.1.nip.io existing='' only='' image=''
 runners=()
 while [ $# -gt 0 ]; do
   if common_option "$@"; then shift "$taken"; continue; fi
@@ -274,6 +274,17 @@ ensure_owner() {
 
 # Runners -------------------------------------------------------------------------------------------------------------------
 
+build_image() {
+  local engine=docker
+  command -v docker >/dev/null || ! command -v podman >/dev/null || engine=podman
+  need "$engine" kind
+  run "$root/scripts/build-images.sh" --image "localhost/goldpath:$version" --engine "$engine" --runner
+  # kind takes an archive from either.
+  run "$engine" save --output "$work/runner.tar" "$image"
+  run kind load image-archive "$work/runner.tar" --name "${CLUSTER:-goldpath-poc}"
+  [ -n "$dry" ] || say "the nodes have $image"
+}
+
 install_runner() { # OWNER/NAME LABEL
   local repository=$1 label=$2 name
   name=$(tr '[:upper:]._' '[:lower:]--' <<<"$label")
@@ -398,6 +409,10 @@ metadata:
   name: goldpath-runners
   labels: {app.kubernetes.io/part-of: goldpath-poc, pod-security.kubernetes.io/enforce: restricted}
 YAML
+  if [ -z "$image" ]; then
+    image=localhost/goldpath-runner:$version
+    build_image
+  fi
   for runner in "${runners[@]}"; do install_runner "${runner%=*}" "${runner##*=}"; done
   verify_runners 180
   exit 0
