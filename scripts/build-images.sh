@@ -14,8 +14,8 @@
 #   --push REGISTRY/NAME  pushes the image with the same tag: the archive with oras, crane or skopeo, logged in by you
 #   --dry-run             prints the commands that build, load and push, and runs none
 #
-# Prints ARCHIVE=, IMAGE= and DIGEST= of the archive, and on stderr the sizes. The same program, certificates and commit
-# make the same archive, anywhere: times are the commit's. From the environment:
+# Prints ARCHIVE=, IMAGE= and DIGEST= of the archive, and on stderr the sizes. The same program, certificates, commit and
+# gzip make the same archive, anywhere: times are the commit's. From the environment:
 #   GOLDPATH_BINARIES     a folder with the static `goldpath`, where it is built already
 #   CA_CERTIFICATES       the certificate authorities in the image (default: this machine's)
 #   SOURCE_DATE_EPOCH     the time that the image says it was created (default: the commit's)
@@ -43,7 +43,6 @@ run() { # COMMAND…
   if [ -n "$dry" ]; then printf '%q ' "$@" | sed 's/ $/\n/'; else "$@"; fi
 }
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
 image='' output='' engine='' load='' address=/run/containerd/containerd.sock push='' runner='' dry='' pin=''
 while [ $# -gt 0 ]; do
   case $1 in
@@ -58,7 +57,11 @@ while [ $# -gt 0 ]; do
   printf -v "${1#--}" %s "$2"
   shift 2
 done
+for path in output GOLDPATH_BINARIES CA_CERTIFICATES; do # relative to where the caller is
+  [ -z "${!path:-}" ] || printf -v "$path" %s "$(realpath --canonicalize-missing "${!path}")"
+done
 
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' Cargo.toml)
 image=${image:-localhost/goldpath:$version}
 [[ $image =~ ^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || fail "--image must be NAME:TAG" "as in --image localhost/goldpath:$version"
@@ -70,17 +73,25 @@ case $load in '' | kind | containerd | docker) ;; *) fail "--load must be kind, 
 output=${output:-${CARGO_TARGET_DIR:-target}/images}
 archive=$output/goldpath-$version.oci.tar
 
-revision=unknown epoch=0 commit=''
-if commit=$(git rev-parse --verify --quiet HEAD 2>/dev/null); then
-  revision=$commit epoch=$(git log -1 --format=%ct)
-  if [ -n "$(git status --porcelain)" ]; then
-    revision+=-dirty
-    say "the work tree is dirty: the image will say $revision"
-  fi
-else
-  say "no git repository: the image will say that its revision is unknown"
+if [ -z "$dry" ]; then
+  [ -z "$engine" ] || need "$engine"
+  case $load in kind | docker) need "$load" ;; containerd) need ctr ;; esac
 fi
-created=$(date --utc --date "@${SOURCE_DATE_EPOCH:-$epoch}" +%Y-%m-%dT%H:%M:%SZ)
+
+read_revision() {
+  revision=unknown commit=''
+  local epoch=0
+  if commit=$(git rev-parse --verify --quiet HEAD 2>/dev/null); then
+    revision=$commit epoch=$(git log -1 --format=%ct)
+    if [ -n "$(git status --porcelain)" ]; then
+      revision+=-dirty
+      say "the work tree is dirty: the image will say $revision"
+    fi
+  else
+    say "no git repository: the image will say that its revision is unknown"
+  fi
+  created=$(date --utc --date "@${SOURCE_DATE_EPOCH:-$epoch}" +%Y-%m-%dT%H:%M:%SZ)
+}
 
 # The digest of a name with a tag, from whichever client is there.
 digest_in_registry() { # NAME:TAG
@@ -113,9 +124,8 @@ build_with_engine() {
   for base in $(bases "${files[@]}"); do
     [[ $base == *@sha256:* ]] || say "$base is a tag, which can be moved: --pin writes its digest down"
   done
-  [ -n "$dry" ] || need "$engine"
   run "$engine" build --file pipelines/Dockerfile --tag "$image" --build-arg "VERSION=$version" \
-    --build-arg "REVISION=$revision" --build-arg "CREATED=$created" . >&2 || fail "$engine could not build $image" "does \`$engine info\` answer?"
+    --build-arg "REVISION=$revision" --build-arg "CREATED=$created" . >&2 || fail "$engine could not build $image" "does \`$engine info\` answer? docker needs its plugin buildx for this"
   [ -z "$runner" ] || run "$engine" build --file pipelines/runner.Dockerfile --tag "${image%:*}-runner:$tag" --build-arg "GOLDPATH=$image" \
     --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "CREATED=$created" . >&2 || fail "$engine could not build ${image%:*}-runner:$tag"
   [ -n "$load$push" ] || return 0
@@ -227,7 +237,8 @@ build_archive() {
 
 write_sbom() {
   # `cargo tree` knows what is linked; `cargo metadata` also counts what only tests ask for.
-  cargo tree --locked --offline --edges normal,no-proc-macro --target "$target" --prefix none --format '{p}' >"$work/tree"
+  cargo tree --locked --offline --edges normal,no-proc-macro --target "$target" --prefix none --format '{p}' >"$work/tree" ||
+    fail "cargo does not have what Cargo.lock names" "cargo fetch --locked"
   cut -d' ' -f1,2 "$work/tree" | LC_ALL=C sort -u >"$work/linked"
   cargo metadata --locked --offline --format-version 1 --filter-platform "$target" | jq -S -f scripts/sbom.jq \
     --rawfile linked "$work/linked" --rawfile lock Cargo.lock --arg rust "$rust" --arg glibc "${glibc#glibc }" \
@@ -270,17 +281,10 @@ write_provenance() {
 
 load_archive() {
   case $load in
-    kind) [ -n "$dry" ] || need kind; run kind load image-archive "$archive" >&2 ;;
-    docker)
-      [ "$engine" != docker ] || return 0 # it has it
-      [ -n "$dry" ] || need docker
-      run docker load --input "$archive" >&2
-      ;;
-    containerd)
-      [ -n "$dry" ] || need ctr
-      run ctr --address "$address" --namespace k8s.io images import "$archive" >&2 || fail "containerd did not take the image" "is it at $address, and may you speak to it? --address names another"
-      ;;
-  esac || fail "$load did not take the image" "does it run?"
+    kind) run kind load image-archive "$archive" ;;
+    docker) [ "$engine" = docker ] || run docker load --input "$archive" ;; # which built it has it
+    containerd) run ctr --address "$address" --namespace k8s.io images import "$archive" ;;
+  esac >&2 || fail "$load did not take the image" "does it run, and may you speak to it? --address is containerd's, KIND_CLUSTER_NAME kind's"
   [ -n "$dry" ] || say "$load has $image"
 }
 
@@ -291,10 +295,9 @@ push_archive() {
       docker) run docker tag "$image" "$push:$tag" && run docker push "$push:$tag" ;;
       podman | buildah) run "$engine" push "$image" "docker://$push:$tag" ;;
     esac
-  elif command -v oras >/dev/null; then
+  elif [ -n "$dry" ] || command -v oras >/dev/null; then
     run oras cp --recursive --from-oci-layout "$archive:$tag" "$push:$tag"
   elif command -v crane >/dev/null; then
-    if [ -n "$dry" ]; then run crane push "$archive" "$push:$tag"; return; fi
     layout=$work/push
     mkdir "$layout"
     tar --extract --file "$archive" --directory "$layout"
@@ -316,6 +319,7 @@ push_archive() {
 }
 
 [ -z "$pin" ] || { pin_bases; exit 0; }
+read_revision
 if [ -n "$engine" ]; then build_with_engine
 elif [ -n "$dry" ]; then say "would write $archive"
 else build_archive

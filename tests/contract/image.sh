@@ -16,10 +16,12 @@ for tool in ctr jq kubectl sha256sum tar; do command -v "$tool" >/dev/null || fa
 node_images() { ctr --address "$CONTAINERD_ADDRESS" --namespace k8s.io images "$@"; }
 
 work=$(mktemp -d)
-image=localhost/goldpath-image-test:run-$$
+image=localhost/goldpath-image-test:run-$$ config=''
+# No other image has this one's configuration, which containerd keeps by its digest too.
+export SOURCE_URL=https://example.com/run-$$
 clean_up() {
   kubectl delete namespace "$namespace" --ignore-not-found --wait --timeout=60s >/dev/null || echo "image: left behind: namespace $namespace" >&2
-  node_images rm "$image" >/dev/null 2>&1 || true
+  node_images rm "$image" "$config" >/dev/null 2>&1 || true
   rm -rf "$work"
 }
 trap clean_up EXIT
@@ -37,7 +39,8 @@ tar --extract --file "$work"/first/*.oci.tar --directory "$work/layout"
 for blob in "$work"/layout/blobs/sha256/*; do sha256sum --check --status <<<"${blob##*/}  $blob" || fail "the blob ${blob##*/} has another digest"; done
 manifest() { jq -e "$2" "$work/layout/blobs/sha256/${1#*:}" >/dev/null || fail "$1 is not as it should be: $2"; }
 [ "$(jq -r '.manifests[0].digest' "$work/layout/index.json")" = "$digest" ] || fail "the index names another image than $digest"
-manifest "$(jq -r .config.digest "$work/layout/blobs/sha256/${digest#*:}")" '.config.User == "65532:65532" and .config.Labels["org.opencontainers.image.revision"] != null'
+config=$(jq -r .config.digest "$work/layout/blobs/sha256/${digest#*:}")
+manifest "$config" '.config.User == "65532:65532" and .config.Labels["org.opencontainers.image.revision"] != null'
 for referrer in $(jq -r '.manifests[1:][].digest' "$work/layout/index.json"); do manifest "$referrer" ".subject.digest == \"$digest\""; done
 jq -e '.bomFormat == "CycloneDX" and ([.components[].name] | contains(["serde", "openssl"]) and (contains(["proptest"]) | not))' \
   "$work"/first/*.sbom.cdx.json >/dev/null || fail "the SBOM does not name what is in the program, and only that"
