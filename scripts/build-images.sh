@@ -70,7 +70,7 @@ tag=${image##*:}
 case $engine in '' | docker | podman | buildah) ;; *) fail "--engine must be docker, podman or buildah" ;; esac
 case $load in '' | kind | containerd | docker) ;; *) fail "--load must be kind, containerd or docker" ;; esac
 [ -z "$runner" ] || [ -n "$engine" ] || fail "--runner needs --engine" "the runner's image is made from others, which an engine has to fetch"
-output=${output:-${CARGO_TARGET_DIR:-target}/images}
+output=${output:-${CARGO_TARGET_DIR:-$PWD/target}/images}
 archive=$output/goldpath-$version.oci.tar
 
 if [ -z "$dry" ]; then
