@@ -4,7 +4,6 @@
 # CA_CERTIFICATES: the certificate authorities that are trusted beside the configured one.
 # GOLDPATH_BINARIES: a folder with the static `goldpath`, where it is built already.
 set -euo pipefail
-umask 022
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 certificates=${CA_CERTIFICATES:-/etc/ssl/certs/ca-certificates.crt}

@@ -22,7 +22,6 @@
 #   SOURCE_URL            where the sources are, for the label and the provenance
 set -euo pipefail
 shopt -s inherit_errexit
-umask 022
 
 usage() { sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "${BASH_SOURCE[0]}"; }
 say() { printf '%s\n' "images: $*" >&2; }
