@@ -9,9 +9,9 @@
 
 # Tags, until `scripts/build-images.sh --pin` appends the digests that the registries have. Debian's packages are those of
 # the day of the build.
-ARG BASE=docker.io/library/debian:bookworm-slim
-ARG RUNNER=docker.io/gitea/runner:1.0.8
-ARG TERRAFORM=docker.io/hashicorp/terraform:1.11.4
+ARG BASE=debian:bookworm-slim
+ARG RUNNER=gitea/runner:1.0.8
+ARG TERRAFORM=hashicorp/terraform:1.11.4
 ARG GOLDPATH=localhost/goldpath:v0.1.0
 
 FROM ${RUNNER} AS runner

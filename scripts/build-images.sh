@@ -36,7 +36,7 @@ need() { # TOOL…
 }
 declare -A hints=(
   [cargo]='https://rustup.rs' [readelf]='it is in the Debian package binutils' [sha256sum]='it is in the Debian package coreutils'
-  [kind]='https://kind.sigs.k8s.io' [ctr]='it is in the Debian package containerd' [docker]='it is in the Debian package docker.io'
+  [kind]='https://kind.sigs.k8s.io' [ctr]='it is in the Debian package containerd' [docker]='https://docs.docker.com/engine/install'
 )
 run() { # COMMAND…
   if [ -n "$dry" ]; then printf '%q ' "$@" | sed 's/ $/\n/'; else "$@"; fi
