@@ -357,6 +357,8 @@ impl Gitea {
         let lost = ["cannot lock ref", "PushOutOfDate", "stale info", "branch commit does not match", "fetch first"];
         Err(match status {
             _ if lost.iter().any(|sign| words.contains(sign)) => Failure::LostRace,
+            // All that is left of git's own words, where no hook has said why: somebody else has made the branch.
+            _ if words == "push is rejected" => Failure::LostRace,
             // The registry's only words, whether the scope is missing or the user's own right.
             StatusCode::UNAUTHORIZED if words == "reqPackageAccess" => Failure::Refused(format!(
                 "the token in {} lacks the scope `read:package`, or its user may not read what `state.owner` has",

@@ -279,7 +279,8 @@ impl<'c> Site<'c> {
         };
         let (mut files, mut odd) = (FileTree::default(), Vec::new());
         let blobs: Vec<&Entry> = listing.tree.iter().filter(|entry| entry.r#type != "tree").collect();
-        if blobs.len() > MAX_FILES || blobs.iter().map(|entry| entry.size).sum::<u64>() > MAX_BYTES {
+        if listing.truncated || blobs.len() > MAX_FILES || blobs.iter().map(|entry| entry.size).sum::<u64>() > MAX_BYTES
+        {
             odd.push(format!("more than {MAX_FILES} files or {MAX_BYTES} bytes"));
             return Ok(Some(Folder { tree: listing.sha, files, odd }));
         }

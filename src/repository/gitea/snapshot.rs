@@ -49,7 +49,7 @@ fn by_path(entries: Vec<Entry>) -> All {
 pub struct Listing {
     pub sha: String,
     pub tree: Vec<Entry>,
-    truncated: bool,
+    pub truncated: bool,
     total_count: usize,
 }
 

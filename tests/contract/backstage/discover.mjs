@@ -26,6 +26,8 @@ const expectedInLog = [
   // Before the first delivery, which is to an empty repository on purpose.
   `Repo ${home}/infrastructure is empty, skipping`,
   `Repo ${home}/catalog is empty, skipping`,
+  // Between its making and its first commit, a moment later.
+  `Repo ${home}/people is empty, skipping`,
 ];
 
 async function gitea(method, path, body) {
