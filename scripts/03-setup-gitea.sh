@@ -278,6 +278,10 @@ build_image() {
   local engine=docker
   command -v docker >/dev/null || ! command -v podman >/dev/null || engine=podman
   need "$engine" kind
+  local base
+  for base in "runner:$RUNNER_VERSION" "terraform:$TERRAFORM_VERSION"; do
+    grep -qF "/$base" "$root/pipelines/runner.Dockerfile" || fail "pipelines/runner.Dockerfile is not from $base" "make it and scripts/versions.sh say the same"
+  done
   run "$root/scripts/build-images.sh" --image "localhost/goldpath:$version" --engine "$engine" --runner
   # kind takes an archive from either.
   run "$engine" save --output "$work/runner.tar" "$image"
