@@ -354,10 +354,10 @@ YAML
 
 runner_is_online() { # OWNER/NAME LABEL
   gitea GET "/repos/$1/actions/runners"
-  [ "$status" = 200 ] && jq -e --arg label "$2" 'any(.runners[]?; (.status != "offline") and any(.labels[]?; .name == $label))' <<<"$answer" >/dev/null && return
+  [ "$status" = 200 ] && jq -e --arg wanted "$2" 'any(.runners[]?; (.status != "offline") and any(.labels[]?; .name == $wanted))' <<<"$answer" >/dev/null && return
   # One that serves the whole Gitea is fit, too.
   gitea GET "/admin/actions/runners"
-  [ "$status" = 200 ] && jq -e --arg label "$2" 'any(.runners[]?; (.status != "offline") and any(.labels[]?; .name == $label))' <<<"$answer" >/dev/null
+  [ "$status" = 200 ] && jq -e --arg wanted "$2" 'any(.runners[]?; (.status != "offline") and any(.labels[]?; .name == $wanted))' <<<"$answer" >/dev/null
 }
 
 verify_runners() {
