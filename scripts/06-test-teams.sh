@@ -178,11 +178,11 @@ team_is_gone() { is_no_more "teams.platform.kratix.io/$1" --namespace "$namespac
 
 # Gitea's side --------------------------------------------------------------------------------------------------------------
 
-# The open pull request of a branch; sets `number` and `head`.
+# The open pull request of a branch; sets `number` and `head`. `pulls/main/BRANCH` would give the first one ever.
 pull_is_open() { # BRANCH
-  gitea GET "/repos/$infrastructure/pulls/main/$1"
-  [ "$status" = 200 ] && [ "$(jq -r .state <<<"$answer")" = open ] || return
-  number=$(jq .number <<<"$answer") head=$(jq -r .head.sha <<<"$answer")
+  gitea GET "/repos/$infrastructure/pulls?state=open&sort=recentupdate&limit=50"
+  [ "$status" = 200 ] || return
+  read -r number head < <(jq -r --arg branch "$1" 'first(.[] | select(.head.ref == $branch and .head.repo_id == .base.repo_id)) | "\(.number) \(.head.sha)"' <<<"$answer") || return
 }
 status_says() { # COMMIT CONTEXT STATE…: the newest of our reviewer's
   local commit=$1 context=$2; shift 2
