@@ -22,7 +22,8 @@
 #   --log-folder    where the logs go, one for each stage (default: .goldpath/log)
 #
 # From the environment, for --existing: KUBECONFIG, GITEA_ADMIN_TOKEN_FILE, GITEA_CA_FILE (see 03-setup-gitea.sh).
-# What stages 1 to 3 install comes from registries: without --existing it was never run where this was written.
+# What stages 1 to 3 install comes from registries: without --existing it was never run where this was written. With it,
+# all six were, on a real API server, Gitea, runners and Terraform, with a stand-in for Kratix (see 06-test-teams.sh).
 set -euo pipefail
 stage=build-poc
 # shellcheck source=scripts/lib.sh
@@ -178,8 +179,7 @@ fi
 cat <<TEXT
   logs              $log_folder
 
-Next:
-$([ -n "${existing:-}" ] || printf '  export KUBECONFIG=%q\n' "$poc/kubeconfig")
+Next:$([ -n "$existing" ] || printf '\n  export KUBECONFIG=%q' "$poc/kubeconfig")
   kubectl apply -f $root/promises/team/resource-request.yaml
   kubectl get teams --watch
 TEXT

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Undoes the proof of concept. It says first what it removes, and asks; what was there before stays.
+# Undoes the proof of concept. It says first what it removes, and asks.
 #
 #   cleanup-poc.sh [--yes] [--gitea] [--organization NAME] [--store NAME] [--dry-run] [--log-folder FOLDER]
 #
 # With a kind cluster of stage 1: the cluster, with all that is in it, and .goldpath/poc.
 # With an existing cluster (build-poc.sh --existing): what carries the label of the proof of concept (Destinations,
 # GitStateStore, namespaces, objects of Flux), the Promises with configuration and roles, the Secrets of stage 4, and
-# .goldpath/poc. Kratix, cert-manager and Flux stay. Teams must be gone before: their deletion has to be reviewed.
+# .goldpath/poc. Kratix, cert-manager and Flux stay. Who runs Goldpath in that cluster for others than this proof of
+# concept loses it. Teams must be gone before: their deletion has to be reviewed.
 #
 #   --yes           does not ask
 #   --gitea         with an existing Gitea also: the repositories that stages 4 and 5 made, the organisation of Terraform's
@@ -102,12 +103,7 @@ if [ -n "$with_gitea" ]; then
     [ "$answer" = null ] || paths+=("/repos/$organization/$repository")
   done
   read_or_null "/orgs/$organization-states"
-  if [ "$answer" != null ]; then
-    gitea GET "/packages/$organization-states?limit=50"
-    while read -r path; do [ -z "$path" ] || paths+=("$path"); done < <(jq -r --arg owner "$organization-states" \
-      '.[]? | "/packages/\($owner)/\(.type)/\(.name | @uri)/\(.version | @uri)"' <<<"$answer")
-    paths+=("/orgs/$organization-states")
-  fi
+  [ "$answer" = null ] || paths+=("/orgs/$organization-states")
   for user in goldpath goldpath-review goldpath-bell goldpath-terraform; do
     read_or_null "/users/$user"
     [ "$answer" = null ] || [ "$(jq -r .email <<<"$answer")" != "$user@goldpath.invalid" ] || paths+=("/admin/users/$user?purge=true")
@@ -126,7 +122,21 @@ for object in "${found[@]}"; do
   [ "${object%% *}" = - ] || scope=(--namespace "${object%% *}")
   run kubectl delete "${object#* }" "${scope[@]}" --ignore-not-found --timeout=3m
 done
-for path in "${paths[@]}"; do change "${path%%\?*} is no more" DELETE "$path"; done
+# Gitea removes no organisation that has packages: Terraform's states.
+remove_states() {
+  local path
+  gitea GET "/packages/$organization-states?limit=50"
+  while [ "$status" = 200 ] && [ "$(jq length <<<"$answer")" -gt 0 ]; do
+    while read -r path; do change "$path is no more" DELETE "$path"; done < <(jq -r --arg owner "$organization-states" \
+      '.[] | "/packages/\($owner)/\(.type)/\(.name | @uri)/\(.version | @uri)"' <<<"$answer")
+    [ -z "$dry" ] || return 0
+    gitea GET "/packages/$organization-states?limit=50"
+  done
+}
+for path in "${paths[@]}"; do
+  [ "$path" != "/orgs/$organization-states" ] || remove_states
+  change "${path%%\?*} is no more" DELETE "$path"
+done
 if [ -z "$dry" ]; then
   found=()
   collect
