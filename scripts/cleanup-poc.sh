@@ -12,7 +12,7 @@
 #   --yes           does not ask
 #   --gitea         with an existing Gitea also: the repositories that stages 4 and 5 made, the organisation of Terraform's
 #                   states, and Goldpath's four users; for ever
-#   --organization  as in build-poc.sh (default: platform); it stays, if anything else is in it
+#   --organization  as in build-poc.sh (default: platform); it stays, empty or not
 #   --store         as in 04-configure-ssh-gitea.sh (default: default)
 #   --dry-run       says what it would remove, and removes nothing
 #   --log-folder    where the log goes (default: .goldpath/log); logs stay
@@ -110,7 +110,7 @@ if [ -n "$with_gitea" ]; then
   done
 fi
 
-if [ ${#found[@]} -eq 0 ] && [ ${#paths[@]} -eq 0 ] && [ ! -e "$poc" ]; then say "nothing is left"; exit 0; fi
+if [ ${#found[@]} -eq 0 ] && [ ${#paths[@]} -eq 0 ] && [ -z "$(ls -A "$poc" 2>/dev/null)" ]; then say "nothing is left"; exit 0; fi
 for object in "${found[@]}"; do say "removes: ${object#* }$([ "${object%% *}" = - ] || printf ' in %s' "${object%% *}")"; done
 for path in "${paths[@]}"; do say "removes: $GITEA_URL ${path%%\?*}"; done
 say "removes: $poc"
