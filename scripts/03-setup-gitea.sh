@@ -295,7 +295,7 @@ install_runner() { # OWNER/NAME LABEL
   if [ -z "$dry" ]; then
     gitea POST "/repos/$repository/actions/runners/registration-token"
     [[ $status == 2?? ]] || fail "Gitea gives no registration token for $repository: $status" "stage 5 makes the repository"
-    jq -rj .token <<<"$answer" >"$work/registration"
+    jq -r .token <<<"$answer" >"$work/registration" # a line: the runner reads one
     kubectl create configmap gitea-ca --namespace goldpath-runners --from-file=ca.crt="$GITEA_CA_FILE" --dry-run=client --output yaml | apply
   fi
   apply_secret goldpath-runners "$name" "token=$work/registration"
