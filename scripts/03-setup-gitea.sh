@@ -21,8 +21,8 @@
 #   GITEA_CA_FILE           the certificate authority of the URL, if no public one
 #
 # Passwords are made here, and kept in Secrets and in .goldpath/poc (mode 0600). Needs kubectl, helm, curl, jq, openssl.
-# Installing needs a registry, the chart and helm: that part was never run where this was written. Its manifests were
-# checked by a real API server; the values of the charts by nobody.
+# Installing needs a registry, the chart and helm: that part, and the runners in the cluster, were never run where this was
+# written. Their manifests were checked by a real API server, but for cert-manager's; the values of the chart by nobody.
 set -euo pipefail
 stage=03-setup-gitea
 # shellcheck source=scripts/lib.sh
