@@ -70,6 +70,17 @@ fn another_id_takes_the_files_of_the_old_one_out() {
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn a_request_that_was_refused_is_let_go() {
+    let mut story = Story::new("refused");
+    story.apply("alpha", "alpha", "Alpha");
+    story.merge(1);
+    story.apply("beta", "alpha", "Another");
+    story.delete("beta");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
 fn two_teams_share_the_catalogs_branch_and_are_proposed_beside_each_other() {
     let mut story = Story::new("two");
     story.apply("alpha", "alpha", "Alpha");

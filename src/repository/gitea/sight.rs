@@ -152,7 +152,8 @@ pub fn look(
         (None, Some(module)) => api.last_change(remote.branch.as_str(), module)?.map(|commit| commit.sha),
         (None, None) => delivered.commit.clone(),
     };
-    sight.was_there = counts.is_some();
+    // What was refused has neither, and nothing on the branch is its own.
+    sight.was_there = counts.is_some() && (delivered.pull_request.is_some() || delivered.module.is_some());
     if let Some(commit) = &counts {
         sight.statuses = api.statuses(commit, review_user)?;
     }
