@@ -56,7 +56,7 @@ start() {
 
 declare -A places=(
   [kubectl]='https://kubernetes.io/docs/tasks/tools' [helm]='https://helm.sh/docs/intro/install' [kind]='https://kind.sigs.k8s.io'
-  [docker]='it is in the Debian package docker.io' [ssh]='it is in the Debian package openssh-client'
+  [docker]='https://docs.docker.com/engine/install' [ssh]='it is in the Debian package openssh-client'
   [ssh-keygen]='it is in the Debian package openssh-client' [ssh-keyscan]='it is in the Debian package openssh-client'
 )
 need() { # TOOL…

@@ -11,13 +11,13 @@
 set -euo pipefail
 
 KIND_VERSION=v0.33.0
-KIND_NODE_IMAGE=docker.io/kindest/node:v1.34.11 # of that kind's release notes; the version of Kubernetes
+KIND_NODE_IMAGE=kindest/node:v1.34.11 # of that kind's release notes; the version of Kubernetes
 KIND_NODE_DIGEST=sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d
 
 # Kratix has had no numbered release since July 2024, and one tag, which moves: the commit and the digest pin it.
 KRATIX_REPOSITORY=https://github.com/syntasso/kratix
 KRATIX_COMMIT=ae170e22e974e45bb7cfda00986057e01b3ccfde
-KRATIX_IMAGE=docker.io/syntasso/kratix-platform:latest
+KRATIX_IMAGE=syntasso/kratix-platform:latest
 KRATIX_DIGEST=
 
 CERT_MANAGER_URL=https://github.com/cert-manager/cert-manager/releases/download/v1.20.3/cert-manager.yaml
@@ -32,11 +32,11 @@ TRAEFIK_CHART_VERSION=41.1.1
 # The chart brings 1.27.0; the image is this one.
 GITEA_CHART=https://dl.gitea.com/charts
 GITEA_CHART_VERSION=12.7.0
-GITEA_IMAGE=docker.io/gitea/gitea:1.27.3-rootless
+GITEA_IMAGE=gitea/gitea:1.27.3-rootless
 GITEA_DIGEST=sha256:1c17ecaead42eb3b5391553d8708103a4beb0e86edf5b9ebc1eb269c318845f2
 GITEA_MINIMUM=1.26.2
 
-POSTGRES_IMAGE=docker.io/library/postgres:17.11-alpine
+POSTGRES_IMAGE=postgres:17.11-alpine
 POSTGRES_DIGEST=sha256:b0f9560a2de083e2cc7382e75f808c7381a32852a7ec49117deedb300e552b24
 
 # The runner's image is pipelines/runner.Dockerfile, which has these versions too.
