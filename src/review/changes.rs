@@ -4,11 +4,9 @@
 //! leaves this module.
 
 use anyhow::{Context, Result, bail, ensure};
-use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 /// In the place of a value that nobody may see.
 const SENSITIVE: &str = "(sensitive)";
@@ -143,12 +141,7 @@ impl Changes {
         let outputs: Vec<_> =
             outputs.into_iter().map(|o| json!({"name": o.name, "before": o.before, "after": o.after})).collect();
         let all = sorted(&json!({"tree": tree, "resources": resources, "outputs": outputs}));
-        let mut hex = String::new();
-        for byte in digest::digest(&digest::SHA256, all.to_string().as_bytes()).as_ref() {
-            // Writing to a string does not fail.
-            write!(hex, "{byte:02x}").unwrap_or_default();
-        }
-        hex
+        super::sha256(all.to_string().as_bytes())
     }
 }
 

@@ -24,6 +24,7 @@ impl Review<'_> {
             }
         }
         let found = side_by_side(self.site.settings.parallel, &subjects, |subject| self.look_for_drift(subject));
+        let open = self.site.open_issues()?;
         let (mut lines, mut well) = (Vec::new(), true);
         for (subject, found) in subjects.iter().zip(found) {
             let module = &subject.module;
@@ -36,7 +37,7 @@ impl Review<'_> {
                     continue;
                 }
             };
-            let url = self.site.keep_issue(&marker(module), &format!("Drift: {module}"), body.as_deref())?;
+            let url = self.site.keep_issue(&open, &marker(module), &format!("Drift: {module}"), body.as_deref())?;
             lines.extend(line.map(|line| format!("{line} ({})", url.unwrap_or_default())));
         }
         if lines.is_empty() {

@@ -7,7 +7,7 @@
 use super::comment::{self, Outcome, Page};
 use super::judge::{Judged, Planned, Purpose, Review, Subject, rules, side_by_side, with_record, words};
 use super::sha256;
-use super::site::PullRequest;
+use super::site::{PullRequest, approved_module};
 use super::{RootModule, Severity};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,8 +156,8 @@ impl Review<'_> {
             let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
             if let Some(module) = folders.rev().find_map(|folder| all.get(folder)) {
                 modules.insert((*module).clone());
-            } else if let Some(module) = path.strip_prefix("approvals/").and_then(|path| path.strip_suffix(".yaml")) {
-                modules.extend(RootModule::parse(module).ok());
+            } else {
+                modules.extend(approved_module(path));
             }
         }
         misnamed.retain(|folder| changed.iter().any(|path| path.starts_with(&format!("{folder}/"))));

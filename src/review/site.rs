@@ -109,6 +109,15 @@ pub(super) struct Comment {
     user: Option<User>,
 }
 
+/// An issue of our user's.
+#[derive(Deserialize)]
+pub(super) struct Issue {
+    number: u64,
+    html_url: String,
+    body: String,
+    user: User,
+}
+
 /// Somebody's approval of a head commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Approval {
@@ -155,10 +164,7 @@ impl<'c> Site<'c> {
     /// A configuration without `review:`; a token that is another user's than `review.user`.
     pub fn open(config: &'c Config) -> Result<Self> {
         let settings = config.review.as_ref().context("the configuration has no `review:`")?;
-        let Some(Remote::Gitea(remote)) = config.repositories.get(&Role::Infrastructure) else {
-            bail!("the configuration names no infrastructure repository in Gitea");
-        };
-        let mut remote = remote.clone();
+        let mut remote = infrastructure(config)?.clone();
         if let Some(token) = NamedFile::variable("GOLDPATH_TOKEN") {
             remote.token = token;
         }
@@ -500,19 +506,13 @@ impl<'c> Site<'c> {
 
     /// What is applied, and the id of the file that says so.
     pub fn records(&self) -> Result<(Records, Option<String>)> {
-        #[derive(Deserialize)]
-        struct File {
-            sha: String,
-            content: Option<String>,
-        }
-        let file: Option<File> =
-            self.records.gitea.get(&self.records.path(&["contents", RECORDS.1]), &[("ref", RECORDS.0)])?;
-        let Some(file) = file else { return Ok((Records::new(), None)) };
-        let content = BASE64.decode(file.content.unwrap_or_default()).context("Gitea's answer is not base64")?;
+        let Some((sha, content)) = file_at(&self.records, RECORDS.0, RECORDS.1)? else {
+            return Ok((Records::new(), None));
+        };
         let records = serde_json::from_slice(&content).with_context(|| {
             format!("{}: `{}` on `{}` is not what we write", self.records.remote, RECORDS.1, RECORDS.0)
         })?;
-        Ok((records, Some(file.sha)))
+        Ok((records, Some(sha)))
     }
 
     /// Remembers what is applied of a root module; nothing where nothing of it is left.
@@ -569,7 +569,7 @@ impl<'c> Site<'c> {
             after.unwrap_or_default()
         );
         let head = self.api.head(&branch)?;
-        let file = |commit: &str| self.file_at(commit, &path);
+        let file = |commit: &str| file_at(&self.api, commit, &path);
         if let Some(head) = &head
             && file(head)?.is_some_and(|(_, old)| old == content.as_bytes())
         {
@@ -602,42 +602,33 @@ impl<'c> Site<'c> {
         }
     }
 
-    fn file_at(&self, commit: &str, path: &str) -> Result<Option<(String, Vec<u8>)>> {
-        #[derive(Deserialize)]
-        struct File {
-            sha: String,
-            content: Option<String>,
-        }
-        let file: Option<File> = self.api.gitea.get(&self.api.path(&["contents", path]), &[("ref", commit)])?;
-        let Some(file) = file else { return Ok(None) };
-        let content = BASE64.decode(file.content.unwrap_or_default()).context("Gitea's answer is not base64")?;
-        Ok(Some((file.sha, content)))
+    /// Our user's open issues.
+    pub fn open_issues(&self) -> Result<Vec<Issue>, Failure> {
+        let query = [("type", "issues"), ("state", "open"), ("created_by", self.settings.user.as_str())];
+        let mut issues: Vec<Issue> = self.api.gitea.get_all(&self.api.path(&["issues"]), &query)?;
+        issues.retain(|issue| issue.user.login == self.settings.user.as_str());
+        Ok(issues)
     }
 
-    /// Keeps one issue open that has `marker` in it, while there is a body for it.
-    pub fn keep_issue(&self, marker: &str, title: &str, body: Option<&str>) -> Result<Option<String>, Failure> {
-        #[derive(Deserialize)]
-        struct Issue {
-            number: u64,
-            html_url: String,
-            body: String,
-            user: User,
-        }
-        let query = [("type", "issues"), ("state", "open"), ("created_by", self.settings.user.as_str())];
-        let issues: Vec<Issue> = self.api.gitea.get_all(&self.api.path(&["issues"]), &query)?;
-        let user = self.settings.user.as_str();
-        let open = issues.into_iter().find(|issue| issue.user.login == user && issue.body.starts_with(marker));
-        match (open, body) {
+    /// Keeps one issue open that begins with `marker`, while there is a body for it; `open` are those that are.
+    pub fn keep_issue(
+        &self,
+        open: &[Issue],
+        marker: &str,
+        title: &str,
+        body: Option<&str>,
+    ) -> Result<Option<String>, Failure> {
+        match (open.iter().find(|issue| issue.body.starts_with(marker)), body) {
             (None, None) => Ok(None),
             (Some(issue), body) => {
                 let number = issue.number.to_string();
                 let change = match body {
-                    Some(body) if body == issue.body => return Ok(Some(issue.html_url)),
+                    Some(body) if body == issue.body => return Ok(Some(issue.html_url.clone())),
                     Some(body) => json!({"body": body}),
                     None => json!({"state": "closed"}),
                 };
                 self.api.gitea.put(Method::PATCH, &self.api.path(&["issues", &number]), &change)?;
-                Ok(body.map(|_| issue.html_url))
+                Ok(body.map(|_| issue.html_url.clone()))
             }
             (None, Some(body)) => {
                 let issue: Issue = self.api.gitea.send(
@@ -656,11 +647,30 @@ impl<'c> Site<'c> {
     }
 }
 
+/// Where the configuration has the infrastructure repository.
+fn infrastructure(config: &Config) -> Result<&GiteaRemote> {
+    match config.repositories.get(&Role::Infrastructure) {
+        Some(Remote::Gitea(remote)) => Ok(remote),
+        _ => bail!("the configuration names no infrastructure repository in Gitea"),
+    }
+}
+
+/// The id and the content of a file on a branch or at a commit; none where it is not there.
+fn file_at(api: &Api, at: &str, path: &str) -> Result<Option<(String, Vec<u8>)>> {
+    #[derive(Deserialize)]
+    struct File {
+        sha: String,
+        content: Option<String>,
+    }
+    let file: Option<File> = api.gitea.get(&api.path(&["contents", path]), &[("ref", at)])?;
+    let Some(file) = file else { return Ok(None) };
+    let content = BASE64.decode(file.content.unwrap_or_default()).context("Gitea's answer is not base64")?;
+    Ok(Some((file.sha, content)))
+}
+
 /// Releases a lock of Gitea's registry, with the password that Terraform gets for it.
 pub(super) fn unlock(config: &Config, owner: &str, module: &RootModule, id: &str) -> Result<()> {
-    let Some(Remote::Gitea(remote)) = config.repositories.get(&Role::Infrastructure) else {
-        bail!("the configuration names no infrastructure repository in Gitea");
-    };
+    let remote = infrastructure(config)?;
     let token = NamedFile::variable("TF_HTTP_PASSWORD").unwrap_or_else(|| remote.token.clone());
     let gitea = Gitea::open(&GiteaRemote { token, ..remote.clone() }, config.patience.call)?;
     let path = ["..", "packages", owner, "terraform", "state", &module.state(), "lock"];
@@ -683,6 +693,11 @@ fn in_short(text: &str) -> String {
 /// The file by which a root module is approved again.
 pub(super) fn approval_path(module: &RootModule) -> String {
     format!("{APPROVALS}/{module}.yaml")
+}
+
+/// The root module that a file approves again; none for any other file.
+pub(super) fn approved_module(path: &str) -> Option<RootModule> {
+    RootModule::parse(path.strip_prefix(APPROVALS)?.strip_prefix('/')?.strip_suffix(".yaml")?).ok()
 }
 
 impl PullRequest {
