@@ -29,7 +29,10 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     let seen = platform.deliver(&team, &spec, &[]);
     assert_eq!(seen["phase"], "applied", "{seen}");
     let shown = format!("| `organization_url` | `\"{}/{}\"` |", variable("GITEA_URL"), team.0);
-    assert!(platform.comments(number)[1].contains(&shown));
+    platform.wait(
+        || "the comment with the outputs".to_owned(),
+        || platform.comments(number).get(1).is_some_and(|comment| comment.contains(&shown)).then_some(()),
+    );
 
     let spec = format!("name: Alphas, members: [{{username: {}, role: admin}}, {{username: {}}}]", ada.0, bob.0);
     let number = request(&platform, &team, &spec, &[], "success: +2 ~1 -0", &mut times);
@@ -213,6 +216,14 @@ fn whoever_steals_the_bells_token_can_ring_and_write_issues() {
         variable["data"].as_str().unwrap().to_owned()
     };
     let plan = format!("/issues/{}", number("PLAN_BELL"));
+    // What the script has pushed rings as well.
+    platform.wait(
+        || "the script's runs to end".to_owned(),
+        || {
+            let runs = platform.runs();
+            (!runs.is_empty() && runs.iter().all(|run| run["status"] == "completed")).then_some(())
+        },
+    );
     let owners = format!("/issues/{owners}");
     // A closed issue rings as well.
     for body in [json!({"body": "rung"}), json!({"body": "rung", "state": "closed"}), json!({"body": "rung"})] {
