@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Makes in Gitea what delivery and review need: the infrastructure repository, the review repository whose workflows hold
-# the tokens, their users, teams, tokens, secrets and protections. Run it again at any time: it changes only what differs.
+# Makes in Gitea what delivery and review need: the catalog, the infrastructure repository, the review repository whose
+# workflows hold the tokens, their users, teams, tokens, secrets and protections. Run it again at any time: it changes
+# only what differs.
 #
 #   05-setup-kratix-repo.sh --infrastructure OWNER/NAME --review OWNER/NAME --state OWNER --owners USER,… --runner LABEL
-#                           --config FILE [--file FILE]… [--credentials FOLDER] [--users PREFIX] [--rotate] [--dry-run]
+#                           --config FILE [--file FILE]… [--catalog OWNER/NAME] [--credentials FOLDER] [--users PREFIX]
+#                           [--rotate] [--dry-run]
 #
 #   --infrastructure  carries Terraform; an existing one keeps its content and gets the workflow files that it lacks
 #   --review          runs `goldpath terraform`; only the owners write it
@@ -13,6 +15,7 @@
 #   --config          becomes platform.yaml in the review repository
 #   --file            a file that it names (policy/*.rego, ca.crt, .terraform.lock.hcl): keeps its path beside the
 #                     configuration; without folders if it is elsewhere
+#   --catalog         carries Backstage's entities
 #   --credentials     where the token of the user who writes pull requests goes, as the file `token`; what is valid stays
 #   --users           the users are PREFIX, PREFIX-review, PREFIX-bell and PREFIX-terraform (default: goldpath)
 #   --rotate          makes every token anew, and removes the old ones
@@ -36,14 +39,14 @@ fail() { # WHAT [HINT]
   exit 1
 }
 
-infrastructure='' review='' state='' owners='' runner='' config='' credentials='' users=goldpath rotate='' dry=''
+infrastructure='' review='' catalog='' state='' owners='' runner='' config='' credentials='' users=goldpath rotate='' dry=''
 files=()
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
     --rotate) rotate=1; shift; continue ;;
     --dry-run) dry=1; shift; continue ;;
-    --infrastructure | --review | --state | --owners | --runner | --config | --file | --credentials | --users) ;;
+    --infrastructure | --review | --catalog | --state | --owners | --runner | --config | --file | --credentials | --users) ;;
     *) fail "unknown option \`$1\`" "see --help" ;;
   esac
   [ -n "${2:-}" ] || fail "\`$1\` needs a value" "see --help"
@@ -59,7 +62,7 @@ for tool in curl jq openssl base64; do command -v "$tool" >/dev/null || missing+
 [ ${#missing[@]} -eq 0 ] || fail "not on the PATH: ${missing[*]}" "apt-get install curl jq openssl coreutils"
 
 name='[A-Za-z0-9][A-Za-z0-9._-]*'
-for option in infrastructure review; do
+for option in infrastructure review ${catalog:+catalog}; do
   [[ ${!option} =~ ^$name/$name$ ]] || fail "--$option must be OWNER/NAME" "as in --$option platform/$option"
 done
 [[ $state =~ ^$name$ ]] || fail "--state must be an organisation" "as in --state platform"
@@ -393,7 +396,7 @@ for owner in "${owners[@]}"; do
   [ "$answer" != null ] || fail "there is no user \`$owner\`" "--owners names people who have an account"
 done
 
-for organization in $(printf '%s\n' "${infrastructure%/*}" "${review%/*}" "$state" | sort -u); do ensure_organization "$organization"; done
+for organization in $(printf '%s\n' "${infrastructure%/*}" "${review%/*}" "$state" ${catalog:+"${catalog%/*}"} | sort -u); do ensure_organization "$organization"; done
 ensure_user "$writer" "Goldpath" limited true false
 ensure_user "$reviewer" "Goldpath review" limited true false
 ensure_user "$bell" "Goldpath bell" private true false
@@ -401,6 +404,7 @@ ensure_user "$bell" "Goldpath bell" private true false
 ensure_user "$terraform" "Goldpath Terraform" private false true
 ensure_repository "$infrastructure"
 ensure_repository "$review"
+[ -z "$catalog" ] || ensure_repository "$catalog"
 
 owners_rights='{"permission": "admin"}'
 for repository in "$infrastructure" "$review"; do
@@ -408,6 +412,8 @@ for repository in "$infrastructure" "$review"; do
 done
 ensure_team "${infrastructure%/*}" goldpath-writer "Proposes" \
   '{"units_map": {"repo.code": "write", "repo.pulls": "write", "repo.issues": "write"}}' "$infrastructure" -- "$writer"
+[ -z "$catalog" ] ||
+  ensure_team "${catalog%/*}" goldpath-catalog "Writes the catalog" '{"units_map": {"repo.code": "write"}}' "$catalog" -- "$writer"
 ensure_team "${infrastructure%/*}" goldpath-review "Says what a plan would do" \
   '{"units_map": {"repo.code": "write", "repo.pulls": "write", "repo.issues": "write"}}' "$infrastructure" -- "$reviewer"
 ensure_team "${review%/*}" goldpath-records "Records what was applied" '{"units_map": {"repo.code": "write"}}' "$review" -- "$reviewer"

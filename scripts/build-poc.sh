@@ -97,16 +97,6 @@ write_configuration() {
   if [ -n "${GITEA_CA_FILE:-}" ] && [ -z "$dry" ] && [ "$(realpath "$GITEA_CA_FILE")" != "$(realpath "$poc")/ca.crt" ]; then cp "$GITEA_CA_FILE" "$poc/ca.crt"; fi
 }
 
-# Everybody reads the catalog whom the organisation lets; Goldpath's user writes it.
-make_catalog() {
-  read_or_null "/repos/$catalog"
-  [ "$answer" != null ] || change "repository $catalog" POST "/orgs/$organization/repos" \
-    '{"name": "catalog", "private": true, "auto_init": true, "default_branch": "main", "description": "Backstage entities, written by Goldpath"}'
-  gitea GET "/repos/$catalog/collaborators/goldpath/permission"
-  [ "$status" = 200 ] && jq -e '.permission | IN("write", "admin")' <<<"$answer" >>"$log" && return
-  change "goldpath writes $catalog" PUT "/repos/$catalog/collaborators/goldpath" '{"permission": "write"}'
-}
-
 run_stage() { # NUMBER
   number=$1
   say "stage $number"
@@ -129,16 +119,15 @@ run_stage() { # NUMBER
     5)
       know_gitea
       write_configuration
-      arguments=(--infrastructure "$infrastructure" --review "$review" --state "$organization-states" --owners "$owners" --runner "$runner"
+      arguments=(--infrastructure "$infrastructure" --review "$review" --catalog "$catalog" --state "$organization-states" --owners "$owners" --runner "$runner"
         --config "$poc/platform.yaml" --credentials "$poc/goldpath")
       [ -z "${GITEA_CA_FILE:-}" ] || arguments+=(--file "$poc/ca.crt")
       if [ -n "$dry" ]; then
         # It reads from Gitea even then.
-        printf 'scripts/05-setup-kratix-repo.sh %s\n# and the repository %s, which goldpath writes\n' "${arguments[*]}" "$catalog"
+        printf 'scripts/05-setup-kratix-repo.sh %s\n' "${arguments[*]}"
       else
         "$root/scripts/05-setup-kratix-repo.sh" "${arguments[@]}" 2> >(tee -a "$log_folder/05-setup-kratix-repo.log" >&2) ||
           fail "stage 5 failed" "its log is $log_folder/05-setup-kratix-repo.log; when that is put right: scripts/build-poc.sh --from 5, with the same options"
-        make_catalog
       fi
       stage_script 02-install-kratix.sh --existing --only promises --config "$poc/platform.yaml" ${GITEA_CA_FILE:+--ca "$poc/ca.crt"} --token "$poc/goldpath/token" "${image_options[@]}"
       arguments=(--runner "$infrastructure=$runner" --runner "$review=goldpath-plan" --runner "$review=goldpath-apply")

@@ -68,7 +68,10 @@ impl Platform {
         let owner = &self.organization.0;
         let config = json!({
             "gitea": {"url": variable("GITEA_URL"), "caFile": variable("GITEA_CA_FILE"), "tokenFile": "credentials/token"},
-            "repositories": {"infrastructure": {"owner": owner, "name": "infrastructure", "delivery": "pull-request"}},
+            "repositories": {
+                "catalog": {"owner": owner, "name": "catalog", "delivery": "commit"},
+                "infrastructure": {"owner": owner, "name": "infrastructure", "delivery": "pull-request"},
+            },
             "state": {"owner": owner},
             "review": {
                 "user": format!("{}-review", self.users),
@@ -86,7 +89,7 @@ impl Platform {
         let mut command = script("05-setup-kratix-repo.sh");
         command.current_dir(self.folder.path());
         command.args(["--infrastructure", &format!("{owner}/infrastructure"), "--review", &format!("{owner}/review")]);
-        command.args(["--state", owner, "--owners", &self.owner.0, "--users", &self.users]);
+        command.args(["--catalog", &format!("{owner}/catalog"), "--state", owner, "--owners", &self.owner.0, "--users", &self.users]);
         command.args(["--runner", "host", "--config", "platform.yaml", "--credentials", "credentials"]);
         let output = command.output().unwrap();
         let text = super::transcript(&output);
