@@ -412,8 +412,9 @@ for repository in "$infrastructure" "$review"; do
 done
 ensure_team "${infrastructure%/*}" goldpath-writer "Proposes" \
   '{"units_map": {"repo.code": "write", "repo.pulls": "write", "repo.issues": "write"}}' "$infrastructure" -- "$writer"
+# Writers take turns by means of a release.
 [ -z "$catalog" ] ||
-  ensure_team "${catalog%/*}" goldpath-catalog "Writes the catalog" '{"units_map": {"repo.code": "write"}}' "$catalog" -- "$writer"
+  ensure_team "${catalog%/*}" goldpath-catalog "Writes the catalog" '{"units_map": {"repo.code": "write", "repo.releases": "write"}}' "$catalog" -- "$writer"
 ensure_team "${infrastructure%/*}" goldpath-review "Says what a plan would do" \
   '{"units_map": {"repo.code": "write", "repo.pulls": "write", "repo.issues": "write"}}' "$infrastructure" -- "$reviewer"
 ensure_team "${review%/*}" goldpath-records "Records what was applied" '{"units_map": {"repo.code": "write"}}' "$review" -- "$reviewer"
