@@ -11,6 +11,8 @@ use std::process::{Command, Output};
 pub mod gitea;
 #[path = "hostile.rs"]
 pub mod hostile;
+#[path = "kubernetes.rs"]
+pub mod kubernetes;
 #[path = "load.rs"]
 pub mod load;
 #[path = "platform.rs"]

@@ -89,7 +89,16 @@ impl Platform {
         let mut command = script("05-setup-kratix-repo.sh");
         command.current_dir(self.folder.path());
         command.args(["--infrastructure", &format!("{owner}/infrastructure"), "--review", &format!("{owner}/review")]);
-        command.args(["--catalog", &format!("{owner}/catalog"), "--state", owner, "--owners", &self.owner.0, "--users", &self.users]);
+        command.args([
+            "--catalog",
+            &format!("{owner}/catalog"),
+            "--state",
+            owner,
+            "--owners",
+            &self.owner.0,
+            "--users",
+            &self.users,
+        ]);
         command.args(["--runner", "host", "--config", "platform.yaml", "--credentials", "credentials"]);
         let output = command.output().unwrap();
         let text = super::transcript(&output);
@@ -389,7 +398,7 @@ fn descendants(process: u32) -> Vec<u32> {
 }
 
 /// A script of ours, with the administrator's token.
-fn script(name: &str) -> Command {
+pub fn script(name: &str) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name));
     command.env("GITEA_ADMIN_TOKEN_FILE", variable("GITEA_TOKEN_FILE"));
     command

@@ -1,0 +1,378 @@
+//! What happens to requests, as those see it who make, review and look after them.
+
+use crate::world::{self, Team, World, condition, is_current, kubectl, many, person, run, until};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+pub fn people_read_what_a_team_is(world: &World) {
+    let team = world.kubernetes.get("/apis/platform.kratix.io/v1alpha1/promises/team").unwrap();
+    assert_eq!(condition(&team, "Available")["status"], "True", "{team}");
+    let namespace = world.namespace("read");
+    let head = kubectl(&["get", "teams", "--all-namespaces"]);
+    assert!(!head.contains("error"), "{head}");
+    let team = world.team(&namespace, "read", "read");
+    team.apply(&json!({"name": "Readers"}));
+    team.delivered(90);
+    let shown = kubectl(&["get", "teams", "--namespace", &namespace]);
+    let mut lines = shown.lines();
+    let columns: Vec<_> = lines.next().unwrap().split_whitespace().collect();
+    assert_eq!(columns, ["NAME", "ID", "EMAIL", "MESSAGE", "AGE"]);
+    let line = lines.next().unwrap();
+    let mail = format!("{}@example.com", team.managed.0);
+    for part in ["read", &team.managed.0, &mail, "pull request #"] {
+        assert!(line.contains(part), "{shown}");
+    }
+    let explained = kubectl(&["explain", "teams.spec", "--api-version=platform.kratix.io/v1alpha1"]);
+    for part in ["What a Team is to be.", "allowNetworkFrom\t<[]string>", "id\t<string> -required-", "quota\t<Object>"]
+    {
+        assert!(explained.contains(part), "{explained}");
+    }
+    let explained = kubectl(&["explain", "teams.spec.id", "--api-version=platform.kratix.io/v1alpha1"]);
+    assert!(explained.contains("The Team's id, for ever: its organisation in Gitea"), "{explained}");
+    pods_are_ours(world, &team);
+}
+
+/// The steps ran our image as nobody, on a file system that they cannot write, within 64 MiB; none was restarted.
+fn pods_are_ours(world: &World, team: &Team) {
+    let pods = world.kubernetes.list(&format!("/api/v1/namespaces/{}/pods", team.namespace));
+    let mut steps = BTreeMap::new();
+    for pod in &pods {
+        let spec = &pod["spec"];
+        let mounts_secret = spec["volumes"].as_array().into_iter().flatten().any(|volume| !volume["secret"].is_null());
+        assert!(!mounts_secret, "{pod}");
+        let statuses = pod["status"]["initContainerStatuses"].as_array().into_iter().flatten();
+        let ids: BTreeMap<_, _> = statuses.map(|s| (s["name"].as_str().unwrap(), s)).collect();
+        for step in spec["initContainers"].as_array().unwrap() {
+            let name = step["name"].as_str().unwrap();
+            if !matches!(name, "render" | "commit" | "track") {
+                continue;
+            }
+            assert_eq!(step["image"], world.image, "{step}");
+            let security = &step["securityContext"];
+            assert_eq!([&security["runAsNonRoot"], &security["readOnlyRootFilesystem"]], [true, true], "{step}");
+            assert_eq!([&security["runAsUser"], &security["runAsGroup"]], [65532, 65532], "{step}");
+            assert_eq!(security["allowPrivilegeEscalation"], false, "{step}");
+            assert_eq!(security["capabilities"]["drop"], json!(["ALL"]), "{step}");
+            assert_eq!(step["resources"]["limits"]["memory"], "64Mi", "{step}");
+            assert_eq!(ids[name]["restartCount"], 0, "{pod}");
+            *steps.entry(name).or_insert(0) += 1;
+        }
+    }
+    assert!(steps.len() == 3, "{steps:?} of {} Pods", pods.len());
+}
+
+pub fn teams_are_created_changed_and_deleted(world: &World) {
+    println!("{}", run(&mut world.look_at_teams()));
+}
+
+pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
+    let namespace = world.namespace("life");
+    let (ada, bob) = (person("ada"), person("bob"));
+    let team = world.team(&namespace, "life", "life");
+    let members = |people: &[(&str, &str)]| {
+        let members: Vec<_> = people.iter().map(|(name, role)| json!({"username": name, "role": role})).collect();
+        json!({"name": "Alpha", "members": members})
+    };
+    let all = [(ada.0.as_str(), "admin"), (bob.0.as_str(), "developer")];
+    team.apply(&members(&all));
+    let shown = team.delivered(90);
+    assert_eq!(
+        shown["status"]["goldpath"]["phase"].as_str().map(|p| p.contains("review") || p == "planning"),
+        Some(true),
+        "{shown}"
+    );
+    let shown = team.review("success: +5 ~0 -0");
+    assert_eq!(shown["status"]["outputs"]["organization_name"], team.managed.0.as_str());
+    for kind in ["Rendered", "Delivered", "Reviewed", "Applied"] {
+        assert_eq!(condition(&shown, kind)["status"], "True", "{shown}");
+    }
+    assert_eq!(
+        [team.managed.members("admin"), team.managed.members("developer")],
+        [[ada.0.as_str()], [bob.0.as_str()]]
+    );
+
+    // Members that are gone: theirs is destroyed, so an owner must agree.
+    team.apply(&members(&all[..1]));
+    team.delivered(90);
+    let shown = team.review("pending: a platform owner must approve this: destroy");
+    assert_eq!(condition(&shown, "Applied")["status"], "True", "{shown}");
+    assert!(team.managed.members("developer").is_empty());
+
+    // Guard: an organisation with a repository is not destroyed, whoever approves.
+    let owner = &team.managed.0;
+    let repository = json!({"name": "precious", "private": true});
+    crate::support::gitea::api("POST", &format!("/orgs/{owner}/repos"), &repository);
+    team.delete();
+    let shown = team.wait(90, "its deletion to be held", |team| {
+        team["metadata"]["deletionTimestamp"].is_string()
+            && team["status"]["message"].as_str().unwrap_or_default().contains("precious")
+    });
+    assert!(!shown["metadata"]["finalizers"].as_array().unwrap().is_empty(), "{shown}");
+    assert!(!team.manifests().is_empty(), "the manifests stay until everything is destroyed");
+    let path = format!("/repos/{owner}/precious");
+    crate::support::gitea::api("DELETE", &path, &Value::Null);
+    world.platform().dispatch("plan", &json!({"pull": team.pull().to_string()}));
+    team.approve("pending: a platform owner must approve this: destroy");
+    until(180, || "the request to be gone".to_owned(), || team.get().is_none().then_some(()));
+    assert!(team.managed.get().is_none());
+    until(60, || "its files to be gone".to_owned(), || team.manifests().is_empty().then_some(()));
+    for repository in ["catalog", "infrastructure"] {
+        let files = world.files(repository);
+        assert!(!files.iter().any(|path| path.contains(owner.as_str())), "{files:?}");
+    }
+
+    team.apply(&json!({"name": "Alpha again"}));
+    team.delivered(90);
+    team.review("success: +1 ~0 -0");
+    assert_eq!(team.managed.get().unwrap()["full_name"], "Alpha again");
+}
+
+pub fn namesakes_stay_apart(world: &World) {
+    let teams = ["one", "two"].map(|which| world.team(&world.namespace(&format!("same-{which}")), "same", which));
+    for team in &teams {
+        team.apply(&json!({"name": format!("Of {}", team.namespace)}));
+    }
+    for team in &teams {
+        team.delivered(120);
+        assert_eq!(team.manifests().len(), 6, "{:?}", team.manifests());
+        assert!(team.manifests().iter().all(|name| name.starts_with(&format!("team_{}_same_", team.namespace))));
+    }
+    let catalog = world.files("catalog");
+    for team in &teams {
+        assert!(catalog.contains(&format!("teams/{}.yaml", team.managed.0)), "{catalog:?}");
+    }
+    // A third that takes an id is refused, with who has it; and what is there stays.
+    let [one, two] = &teams;
+    let taker = world.team(&two.namespace, "taker", "one");
+    taker.apply(&json!({"name": "Taker"}));
+    let owner = format!("{}/same", one.namespace);
+    taker.wait(90, "to be refused", |team| team["status"]["message"].as_str().unwrap_or_default().contains(&owner));
+    taker.delete();
+    // Of what was never merged nothing is there to be destroyed.
+    one.delete();
+    for gone in [&taker, one] {
+        until(180, || format!("{}/{} to be gone", gone.namespace, gone.name), || gone.get().is_none().then_some(()));
+    }
+    until(60, || "its files to be gone".to_owned(), || one.manifests().is_empty().then_some(()));
+    assert_eq!(two.manifests().len(), 6);
+    let catalog = world.files("catalog");
+    let is_there = |team: &Team| catalog.contains(&format!("teams/{}.yaml", team.managed.0));
+    assert_eq!([is_there(one), is_there(two)], [false, true], "{catalog:?}");
+}
+
+pub fn a_dry_run_changes_nothing(world: &World) {
+    let namespace = world.namespace("dry");
+    let group = "/apis/platform.kratix.io/v1alpha1";
+    let platform = world.kubernetes.get(&format!("{group}/destinations/platform")).unwrap();
+    let destination = json!({
+        "apiVersion": "platform.kratix.io/v1alpha1",
+        "kind": "Destination",
+        "metadata": {"name": "goldpath-e2e-dry-run", "labels": {"kratix.io/dry-run": "true"}},
+        "spec": {
+            "path": "goldpath-e2e-dry-run",
+            "stateStoreRef": platform["spec"]["stateStoreRef"],
+            "filepath": {"mode": "nestedByMetadata"},
+            "strictMatchLabels": true,
+        },
+    });
+    world.kubernetes.apply(&format!("{group}/destinations/goldpath-e2e-dry-run"), &destination);
+    let head = |world: &World| ["catalog", "infrastructure"].map(|r| world.commits(r));
+    let (before, pulls) = (head(world), world.platform().organization.pulls("infrastructure").len());
+    let id = format!("gp-{}-dry", std::process::id());
+    let run = json!({
+        "apiVersion": "platform.kratix.io/v1alpha1",
+        "kind": "DryRun",
+        "metadata": {"name": "dry", "namespace": namespace},
+        "spec": {
+            "promiseRef": {"name": "team"},
+            "resource": {"apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "metadata": {"name": "dry", "namespace": namespace}, "spec": {"id": id, "name": "Dry"}},
+        },
+    });
+    let path = format!("{group}/namespaces/{namespace}/dryruns/dry");
+    world.kubernetes.apply(&path, &run);
+    until(
+        180,
+        || "the dry run to be completed".to_owned(),
+        || {
+            let run = world.kubernetes.get(&path)?;
+            (condition(&run, "Completed")["status"] == "True").then_some(())
+        },
+    );
+    assert_eq!(head(world), before);
+    assert_eq!(world.platform().organization.pulls("infrastructure").len(), pulls);
+    assert!(world.stored(&format!("resources/{namespace}/")).is_empty());
+    world.kubernetes.delete(&path);
+    world.kubernetes.delete(&format!("{group}/destinations/goldpath-e2e-dry-run"));
+}
+
+pub fn a_request_survives_a_new_version(world: &World) {
+    let namespace = world.namespace("upgrade");
+    let team = world.team(&namespace, "upgrade", "upgrade");
+    team.apply(&json!({"name": "Lasting"}));
+    team.delivered(90);
+    let before = team.review("success: +1 ~0 -0");
+    let manifests = team.manifests();
+    let commits = |world: &World| ["catalog", "infrastructure"].map(|r| world.commits(r));
+    let (commits_before, jobs) = (commits(world), team.jobs().len());
+
+    // A version that gives the steps more memory, and knows one more field.
+    let path = "/apis/platform.kratix.io/v1alpha1/promises/team";
+    let mut promise = world.kubernetes.get(path).unwrap();
+    let versions = promise["spec"]["api"]["spec"]["versions"].clone();
+    promise["metadata"] = json!({"name": "team", "labels": {"kratix.io/promise-version": "v0.2.0"}});
+    promise.as_object_mut().unwrap().remove("status");
+    let field = json!({"type": "string", "description": "A field of a later version."});
+    promise["spec"]["api"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["later"] =
+        field;
+    world.kubernetes.apply(path, &promise);
+    until(
+        60,
+        || "the CRD to have the field".to_owned(),
+        || {
+            let crd = world
+                .kubernetes
+                .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/teams.platform.kratix.io")?;
+            let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+            fields["later"].is_object().then_some(())
+        },
+    );
+    until(120, || "its Jobs to run again".to_owned(), || (team.jobs().len() > jobs).then_some(()));
+    let after = team.wait(120, "to be as it was", |team| {
+        is_current(team)
+            && team["status"]["goldpath"]["phase"] == "applied"
+            && team["status"]["kratix"]["workflows"]["suspendedGeneration"].is_null()
+    });
+    for key in ["repositories", "phase"] {
+        assert_eq!(after["status"]["goldpath"][key], before["status"]["goldpath"][key], "{after}");
+    }
+    assert_eq!((team.manifests(), commits(world)), (manifests, commits_before));
+    assert_eq!(after["spec"], before["spec"]);
+
+    promise["spec"]["api"]["spec"]["versions"] = versions;
+    promise["metadata"]["labels"]["kratix.io/promise-version"] = "v0.1.0".into();
+    world.kubernetes.apply(path, &promise);
+    until(
+        60,
+        || "the version to be the old one".to_owned(),
+        || {
+            let crd = world
+                .kubernetes
+                .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/teams.platform.kratix.io")?;
+            let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+            fields["later"].is_null().then_some(())
+        },
+    );
+}
+
+/// How long it takes until the manifests of as many Teams are in git, beside as many requests whose one container writes
+/// one file.
+pub fn many_teams_at_once(world: &World) {
+    let count = many(50, 6);
+    let [minimal, ours] = ["many-minimal", "many"].map(|name| world.namespace(name));
+    install_minimal(world);
+    let begin = Instant::now();
+    for number in 0..count {
+        let name = format!("m{number}");
+        let object = json!({"apiVersion": "e2e.goldpath.dev/v1alpha1", "kind": "Minimal", "metadata": {"name": name, "namespace": minimal}, "spec": {}});
+        world
+            .kubernetes
+            .apply(&format!("/apis/e2e.goldpath.dev/v1alpha1/namespaces/{minimal}/minimals/{name}"), &object);
+    }
+    let least = in_git(world, &minimal, "minimal", count, begin);
+    let least_jobs = jobs(world, &minimal);
+
+    let teams: Vec<_> =
+        (0..count).map(|number| world.team(&ours, &format!("t{number}"), &format!("many-{number}"))).collect();
+    let commits = |world: &World| world.commits("catalog");
+    let commits_before = commits(world);
+    let begin = Instant::now();
+    for team in &teams {
+        team.apply(&json!({"name": format!("Team {}", team.name)}));
+    }
+    let time = in_git(world, &ours, "team", count, begin);
+    let (jobs, deliveries) = (jobs(world, &ours), commits(world) - commits_before);
+    println!("{count} requests of one container: {least:.1} s, {least_jobs} Jobs");
+    println!("{count} Teams: {time:.1} s, {jobs} Jobs, {deliveries} commits to the catalog; {:.2} times", time / least);
+    for team in &teams {
+        team.delivered(120);
+        assert_eq!(team.manifests().len(), 6);
+    }
+    println!("{count} Teams: all say that they are delivered after {:.1} s", begin.elapsed().as_secs_f64());
+    let catalog = world.files("catalog");
+    let there = teams.iter().filter(|team| catalog.contains(&format!("teams/{}.yaml", team.managed.0))).count();
+    assert_eq!(there, count);
+    let pulls = world.platform().organization.pulls("infrastructure");
+    let ours = pulls.iter().filter(|p| p["head"]["ref"].as_str().unwrap().contains(&format!("team/{ours}/"))).count();
+    assert_eq!(ours, count);
+    // With few requests the pauses between two looks decide.
+    if count >= 50 && world::is_real() {
+        assert!(time <= 1.5 * least, "{time:.1} s are more than one and a half times {least:.1} s");
+    }
+}
+
+/// A Promise that does the least: its only container writes one manifest.
+fn install_minimal(world: &World) {
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "minimals.e2e.goldpath.dev"},
+        "spec": {
+            "group": "e2e.goldpath.dev",
+            "scope": "Namespaced",
+            "names": {"kind": "Minimal", "plural": "minimals", "singular": "minimal"},
+            "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}},
+            }],
+        },
+    });
+    let write = r#"printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n' "$KRATIX_OBJECT_NAME" >/kratix/output/configmap.yaml"#;
+    let container = json!({"name": "write", "image": shell_image(world), "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", write]});
+    let pipeline = json!({"apiVersion": "platform.kratix.io/v1alpha1", "kind": "Pipeline", "metadata": {"name": "write"}, "spec": {"containers": [container]}});
+    let promise = json!({
+        "apiVersion": "platform.kratix.io/v1alpha1",
+        "kind": "Promise",
+        "metadata": {"name": "minimal"},
+        "spec": {
+            "destinationSelectors": [{"matchLabels": {"environment": "platform"}}],
+            "api": crd,
+            "workflows": {"resource": {"configure": [pipeline]}},
+        },
+    });
+    let path = "/apis/platform.kratix.io/v1alpha1/promises/minimal";
+    world.kubernetes.apply(path, &promise);
+    until(
+        60,
+        || "the minimal Promise to be available".to_owned(),
+        || (condition(&world.kubernetes.get(path)?, "Available")["status"] == "True").then_some(()),
+    );
+}
+
+/// An image with a shell that the node has: that of the container with which each of Kratix's Pods begins.
+fn shell_image(world: &World) -> Value {
+    let namespace = world.namespace("shell");
+    let team = world.team(&namespace, "shell", "shell");
+    team.apply(&json!({"name": "Shell"}));
+    let job = until(60, || "a Job".to_owned(), || team.jobs().into_iter().next());
+    job["spec"]["template"]["spec"]["initContainers"][0]["image"].clone()
+}
+
+/// Waits until all requests of a namespace have files in git; gives the seconds since.
+fn in_git(world: &World, namespace: &str, promise: &str, count: usize, begin: Instant) -> f64 {
+    let folder = format!("resources/{namespace}/{promise}/");
+    until(
+        600,
+        || format!("the files of {count} {promise}s"),
+        || {
+            let stored = world.stored(&folder);
+            let mut names: Vec<_> = stored.iter().filter_map(|path| path[folder.len()..].split('/').next()).collect();
+            names.dedup();
+            (names.len() >= count).then(|| begin.elapsed().as_secs_f64())
+        },
+    )
+}
+
+fn jobs(world: &World, namespace: &str) -> usize {
+    world.kubernetes.list(&format!("/apis/batch/v1/namespaces/{namespace}/jobs")).len()
+}

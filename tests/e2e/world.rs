@@ -1,0 +1,467 @@
+//! The platform that the stories run on: cluster with Kratix, Gitea, runners, Terraform; and requests.
+
+use crate::kratix::StandIn;
+use crate::support::gitea::{User, admin_token, ask, variable};
+use crate::support::kubernetes::Kubernetes;
+use crate::support::platform::{Platform, script};
+use crate::support::{review::Managed, transcript, whole_or};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// What the API paths of Teams begin with.
+const GROUP: &str = "/apis/platform.kratix.io/v1alpha1";
+/// Of everything that stories make in the cluster.
+const LABEL: &str = "goldpath.dev/e2e";
+
+/// Made once for all stories by the scripts that people use; all of it goes with it.
+pub struct World {
+    pub kubernetes: Kubernetes,
+    pub platform: Mutex<Platform>,
+    /// The organisation of the platform's repositories.
+    pub organization: String,
+    /// The file with a token of the platform's owner, who approves and merges.
+    owner_token: String,
+    /// The Gitea repository that Kratix writes manifests to.
+    pub state: String,
+    /// The image that the Promise names.
+    pub image: String,
+    kratix: Mutex<Option<StandIn>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let kubernetes = Kubernetes::connect();
+        if !is_real() {
+            StandIn::remove(&kubernetes);
+        }
+        clear(&kubernetes);
+        let kratix = (!is_real()).then(|| StandIn::start(kubernetes.clone(), authority()));
+        let platform = Platform::new("e2e", "");
+        let organization = platform.organization.0.clone();
+        let owner_token = platform.file("owner.token").display().to_string();
+        let token = platform.owner.token("e2e", &["write:repository", "write:issue", "read:user"]);
+        fs::write(&owner_token, token).unwrap();
+        let state = state_of(&kubernetes).unwrap_or_else(|| {
+            let state = format!("{organization}/state");
+            run(script("04-configure-ssh-gitea.sh").args(["--repository", &state, "--log-folder"]).arg(logs("setup")));
+            state
+        });
+        let version = env!("CARGO_PKG_VERSION");
+        let world = Self {
+            kubernetes,
+            platform: Mutex::new(platform),
+            organization,
+            owner_token,
+            state,
+            image: format!("localhost/goldpath:v{version}"),
+            kratix: Mutex::new(kratix),
+        };
+        world.install();
+        world
+    }
+
+    /// The configuration, the token and the Promises, by the script that people use.
+    fn install(&self) {
+        let platform = self.platform();
+        let mut config: Value = serde_json::from_str(&platform.read("platform.yaml")).unwrap();
+        config["gitea"]["caFile"] = "ca.crt".into();
+        config["gitea"]["tokenFile"] = "token".into();
+        fs::write(platform.file("cluster.yaml"), config.to_string()).unwrap();
+        fs::copy(variable("GITEA_CA_FILE"), platform.file("ca.crt")).unwrap();
+        let mut command = script("02-install-kratix.sh");
+        command.current_dir(platform.folder.path());
+        command.args(["--existing", "--only", "promises", "--config", "cluster.yaml", "--ca", "ca.crt"]);
+        command.args(["--token", "credentials/token", "--load", "containerd"]);
+        command.args(["--address", &variable("CONTAINERD_ADDRESS"), "--log-folder"]).arg(logs("setup"));
+        run(&mut command);
+    }
+
+    pub fn platform(&self) -> MutexGuard<'_, Platform> {
+        self.platform.lock().unwrap()
+    }
+
+    /// A namespace of a story's own.
+    pub fn namespace(&self, name: &str) -> String {
+        let name = format!("goldpath-e2e-{name}");
+        let object =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {LABEL: "true"}}});
+        self.kubernetes.apply(&format!("/api/v1/namespaces/{name}"), &object);
+        name
+    }
+
+    /// A Team that is to be; its organisation in Gitea goes with it.
+    pub fn team<'w>(&'w self, namespace: &str, name: &str, id: &str) -> Team<'w> {
+        let managed = Managed(format!("gp-{}-{id}", std::process::id()));
+        Team { world: self, namespace: namespace.to_owned(), name: name.to_owned(), managed }
+    }
+
+    /// The paths in the repository that Kratix writes to, below a folder of the Destination `platform`.
+    pub fn stored(&self, folder: &str) -> Vec<String> {
+        paths(&self.state)
+            .into_iter()
+            .filter_map(|path| Some(path.strip_prefix("platform/")?.to_owned()))
+            .filter(|p| p.starts_with(folder))
+            .collect()
+    }
+
+    /// The files of the platform's own repositories, `catalog` or `infrastructure`.
+    pub fn files(&self, repository: &str) -> Vec<String> {
+        paths(&format!("{}/{repository}", self.organization))
+    }
+
+    /// The number of commits on the branch `main` of the platform's own repositories, `catalog` or `infrastructure`.
+    pub fn commits(&self, repository: &str) -> usize {
+        self.commits_to(repository, "")
+    }
+
+    /// The number of those that change a file.
+    pub fn commits_to(&self, repository: &str, file: &str) -> usize {
+        let mut all = 0;
+        for page in 1.. {
+            let rest = "stat=false&verification=false&files=false&limit=50";
+            let path =
+                format!("/repos/{}/{repository}/commits?sha=main&path={file}&{rest}&page={page}", self.organization);
+            let (_, answer) = ask(&admin_token(), "GET", &path, &Value::Null);
+            let found = answer.as_array().map_or(0, Vec::len);
+            all += found;
+            if found < 50 {
+                break;
+            }
+        }
+        all
+    }
+
+    /// The stage of the proof of concept that looks at Teams, with what makes it look at this platform.
+    pub fn look_at_teams(&self) -> Command {
+        let platform = self.platform();
+        let organization = &self.organization;
+        let mut command = script("06-test-teams.sh");
+        command.args(["--installed", "--image", &self.image, "--id", &format!("gp-{}", std::process::id())]);
+        command.args(["--infrastructure", &format!("{organization}/infrastructure")]);
+        command.args(["--catalog", &format!("{organization}/catalog"), "--state", &self.state]);
+        command.args(["--reviewer", &format!("{}-review", platform.users), "--owner-token", &self.owner_token]);
+        command.arg("--log-folder").arg(logs("teams"));
+        command
+    }
+
+    /// Runs a command of the environment's that takes a server away or brings it back.
+    pub fn disturb(&self, name: &str) {
+        let line = variable(name);
+        run(Command::new("bash").args(["-c", &line]));
+    }
+
+    /// Leaves what tells why a story has failed: objects, events, logs and repositories, as far as they can be had.
+    pub fn keep_artefacts(&self, story: &str) {
+        let folder = logs(story);
+        fs::create_dir_all(&folder).unwrap();
+        let write = |name: &str, command: &mut Command| {
+            let output = command.output().map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+            fs::write(folder.join(name), output).unwrap();
+        };
+        for kind in ["teams.platform.kratix.io", "works", "workplacements", "jobs", "pods", "events", "promises"] {
+            let arguments = ["get", kind, "--all-namespaces", "--output", "yaml", "--request-timeout", "20s"];
+            write(&format!("{kind}.yaml"), Command::new("kubectl").args(arguments));
+        }
+        for namespace in namespaces(&self.kubernetes) {
+            let script = format!(
+                "for pod in $(kubectl get pods -n {namespace} -o name); do echo \"== $pod\"; \
+                 kubectl logs -n {namespace} $pod --all-containers --prefix --tail 200; done"
+            );
+            write(&format!("{namespace}.log"), Command::new("bash").args(["-c", &script]));
+        }
+        let header = format!("Authorization: token {}", admin_token());
+        for repository in
+            [&self.state, &format!("{}/catalog", self.organization), &format!("{}/infrastructure", self.organization)]
+        {
+            let mut clone = Command::new("git");
+            clone.args(["clone", "--quiet", "--mirror", &format!("{}/{repository}.git", variable("GITEA_URL"))]);
+            clone.arg(folder.join(repository.rsplit('/').next().unwrap()));
+            let config = [("http.extraHeader", header.as_str()), ("http.sslCAInfo", &variable("GITEA_CA_FILE"))];
+            clone.env("GIT_CONFIG_COUNT", config.len().to_string());
+            for (number, (key, value)) in config.into_iter().enumerate() {
+                clone.env(format!("GIT_CONFIG_KEY_{number}"), key).env(format!("GIT_CONFIG_VALUE_{number}"), value);
+            }
+            write("clone.log", &mut clone);
+        }
+        println!("what tells why is in {}", folder.display());
+    }
+
+    /// Stops what runs the Promises, in the middle of whatever it does, and starts it again.
+    pub fn restart_kratix(&self) {
+        let mut kratix = self.kratix.lock().unwrap();
+        match kratix.take() {
+            Some(stand_in) => {
+                stand_in.stop();
+                *kratix = Some(StandIn::start(self.kubernetes.clone(), authority()));
+            }
+            None => self.disturb("GOLDPATH_RESTART_KRATIX"),
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        clear(&self.kubernetes);
+        if let Some(stand_in) = self.kratix.lock().unwrap().take() {
+            stand_in.stop();
+            StandIn::remove(&self.kubernetes);
+        }
+    }
+}
+
+/// Whether the real Kratix runs, as `scripts/run-e2e-tests.sh` has found out.
+pub fn is_real() -> bool {
+    variable("GOLDPATH_KRATIX") == "real"
+}
+
+/// What stories leave, also of a run that was killed: requests are let go as they are, because nobody reviews any more.
+fn clear(kubernetes: &Kubernetes) {
+    let namespaces = namespaces(kubernetes);
+    for (promise, plural, group) in
+        [("team", "teams", GROUP), ("minimal", "minimals", "/apis/e2e.goldpath.dev/v1alpha1")]
+    {
+        for namespace in &namespaces {
+            let path = format!("{group}/namespaces/{namespace}/{plural}");
+            let requests = kubernetes.get(&path).unwrap_or_default();
+            for request in requests["items"].as_array().into_iter().flatten() {
+                let path = format!("{path}/{}", request["metadata"]["name"].as_str().unwrap());
+                kubernetes.delete(&path);
+                kubernetes.send_merge(&path, &json!({"metadata": {"finalizers": null}}));
+            }
+        }
+        kubernetes.delete(&format!("{GROUP}/promises/{promise}"));
+    }
+    for namespace in &namespaces {
+        kubernetes.delete(&format!("/api/v1/namespaces/{namespace}"));
+    }
+    let gone =
+        || self::namespaces(kubernetes).is_empty() && kubernetes.get(&format!("{GROUP}/promises/team")).is_none();
+    until(120, || "what was left to be gone".to_owned(), || gone().then_some(()));
+}
+
+/// The namespaces of stories.
+fn namespaces(kubernetes: &Kubernetes) -> Vec<String> {
+    let found = kubernetes.list(&format!("/api/v1/namespaces?labelSelector={}%3Dtrue", LABEL.replace('/', "%2F")));
+    found.iter().map(|namespace| namespace["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The repository of the Destination `platform`, where there is one.
+fn state_of(kubernetes: &Kubernetes) -> Option<String> {
+    let destination = kubernetes.get(&format!("{GROUP}/destinations/platform"))?;
+    let store = destination["spec"]["stateStoreRef"]["name"].as_str()?;
+    let store = kubernetes.get(&format!("{GROUP}/gitstatestores/{store}"))?;
+    let url = store["spec"]["url"].as_str()?.strip_suffix(".git")?;
+    let mut parts = url.rsplit('/');
+    let (name, owner) = (parts.next()?, parts.next()?);
+    Some(format!("{owner}/{name}"))
+}
+
+fn paths(repository: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for page in 1.. {
+        let path = format!("/repos/{repository}/git/trees/main?recursive=true&per_page=1000&page={page}");
+        let (status, tree) = ask(&admin_token(), "GET", &path, &Value::Null);
+        if status != 200 {
+            break;
+        }
+        let blobs = tree["tree"].as_array().into_iter().flatten().filter(|entry| entry["type"] == "blob");
+        found.extend(blobs.map(|entry| entry["path"].as_str().unwrap().to_owned()));
+        if tree["truncated"] != true {
+            break;
+        }
+    }
+    found
+}
+
+/// The certificate authority of Gitea.
+fn authority() -> PathBuf {
+    variable("GITEA_CA_FILE").into()
+}
+
+/// Where a script leaves its log, and what tells why it failed.
+fn logs(name: &str) -> PathBuf {
+    Path::new(&variable("GOLDPATH_ARTEFACTS")).join(name)
+}
+
+/// Runs what must go well, and gives what it says.
+pub fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = transcript(&output);
+    assert!(output.status.success(), "{command:?}: {text}");
+    text
+}
+
+/// `kubectl`, as people use it.
+pub fn kubectl(arguments: &[&str]) -> String {
+    run(Command::new("kubectl").args(arguments))
+}
+
+/// Looks until there is something, or panics when it is too late, with what was waited for.
+pub fn until<T>(seconds: u64, what: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting for {}", what());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// One request.
+pub struct Team<'w> {
+    world: &'w World,
+    pub namespace: String,
+    pub name: String,
+    /// Its id, and what Terraform makes of it.
+    pub managed: Managed,
+}
+
+impl Team<'_> {
+    fn path(&self) -> String {
+        format!("{GROUP}/namespaces/{}/teams/{}", self.namespace, self.name)
+    }
+
+    /// Applies it with a spec beside its id, as `kubectl apply` would.
+    pub fn apply(&self, spec: &Value) {
+        let mut spec = spec.clone();
+        spec["id"] = self.managed.0.clone().into();
+        let object = json!({
+            "apiVersion": "platform.kratix.io/v1alpha1",
+            "kind": "Team",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": spec,
+        });
+        self.world.kubernetes.apply(&self.path(), &object);
+    }
+
+    pub fn get(&self) -> Option<Value> {
+        self.world.kubernetes.get(&self.path())
+    }
+
+    pub fn delete(&self) {
+        self.world.kubernetes.delete(&self.path());
+    }
+
+    /// Has Kratix run it now, and not when it comes back by itself, which is after minutes.
+    pub fn run_again(&self) {
+        self.world
+            .kubernetes
+            .merge(&self.path(), &json!({"metadata": {"labels": {"kratix.io/manual-reconciliation": "true"}}}));
+    }
+
+    /// Waits until it is as it must be.
+    pub fn wait(&self, seconds: u64, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let seen = RefCell::new(Value::Null);
+        let told = || format!("{}/{}: {what}; it is {}", self.namespace, self.name, seen.borrow()["status"]);
+        until(seconds, told, || {
+            let object = self.get()?;
+            let found = is_so(&object).then(|| object.clone());
+            *seen.borrow_mut() = object;
+            found
+        })
+    }
+
+    /// Waits until what its spec says now is delivered.
+    pub fn delivered(&self, seconds: u64) -> Value {
+        self.wait(seconds, "to be delivered", |team| {
+            is_current(team)
+                && condition(team, "Delivered")["status"] == "True"
+                && !team["status"]["goldpath"]["phase"].is_null()
+        })
+    }
+
+    /// Waits until a phase is told, having Kratix look each time that this can have come about.
+    pub fn reaches(&self, phase: &str) -> Value {
+        self.run_again();
+        self.wait(120, phase, |team| is_current(team) && team["status"]["goldpath"]["phase"] == phase)
+    }
+
+    /// From its open pull request to what that brings about; gives the request when it says so.
+    pub fn review(&self, plan: &str) -> Value {
+        self.approve(plan);
+        self.reaches("applied")
+    }
+
+    /// Waits for the plan of its pull request, has it approved and merged by an owner, and waits until it is applied.
+    pub fn approve(&self, plan: &str) {
+        let number = self.pull();
+        let platform = self.world.platform();
+        platform.planned(number, plan);
+        platform.approve(&platform.owner, number);
+        platform.merge(number);
+        let summary = plan.split_once(": ").unwrap().1;
+        let status = if plan.starts_with("success") { plan.to_owned() } else { format!("success: {summary}") };
+        platform.applied(number, &self.managed, &status);
+    }
+
+    /// The number of its pull request, once it is open.
+    pub fn pull(&self) -> u64 {
+        let branch = format!("team/{}/{}", self.namespace, self.name);
+        until(
+            60,
+            || format!("a pull request from {branch}"),
+            || {
+                let platform = self.world.platform();
+                let pulls = platform.organization.pulls("infrastructure");
+                let ours = pulls
+                    .iter()
+                    .rfind(|p| p["state"] == "open" && p["head"]["ref"].as_str().unwrap().ends_with(&branch));
+                ours.map(|pull| pull["number"].as_u64().unwrap())
+            },
+        )
+    }
+
+    /// The folder of its manifests at the Destination.
+    pub fn folder(&self) -> String {
+        format!("resources/{}/team/{}/", self.namespace, self.name)
+    }
+
+    /// The names of its manifests at the Destination.
+    pub fn manifests(&self) -> Vec<String> {
+        let stored = self.world.stored(&self.folder());
+        let mut names: Vec<_> = stored.iter().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Its Jobs, the oldest first.
+    pub fn jobs(&self) -> Vec<Value> {
+        let path = format!(
+            "/apis/batch/v1/namespaces/{}/jobs?labelSelector=kratix.io%2Fresource-name%3D{}",
+            self.namespace, self.name
+        );
+        let mut jobs = self.world.kubernetes.list(&path);
+        jobs.sort_by_key(|job| job["metadata"]["creationTimestamp"].as_str().unwrap().to_owned());
+        jobs
+    }
+}
+
+/// Whether the status is about the spec as it is now.
+pub fn is_current(team: &Value) -> bool {
+    team["status"]["goldpath"]["observedGeneration"] == team["metadata"]["generation"]
+}
+
+/// One of a request's conditions.
+pub fn condition<'v>(team: &'v Value, kind: &str) -> &'v Value {
+    let all = team["status"]["conditions"].as_array().into_iter().flatten();
+    all.rev().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+/// So many with `--all`, and a part that CI has time for.
+pub fn many(whole: usize, part: usize) -> usize {
+    whole_or(whole, part)
+}
+
+/// A person of a story's own.
+pub fn person(name: &str) -> User {
+    User::new(&format!("e2e-{name}"))
+}
