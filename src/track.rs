@@ -32,6 +32,8 @@ pub enum Tracked {
     Seen(Phase, String, bool),
     /// An earlier step has asked for an end.
     Stopped,
+    /// Nothing was delivered that could be followed, and nothing is to be waited for.
+    DryRun,
 }
 
 /// How far one delivery has come.
@@ -51,6 +53,19 @@ impl Progress {
         let ended = phase == Phase::Applied;
         Self { phase, message: message.into(), ended, reviewed: None, plan: None }
     }
+}
+
+/// Ends the step in a dry run, whose request is Kratix's own copy, beside or instead of the one that it is about: what
+/// became of that one is not the copy's, and looking again would hold the dry run for ever.
+///
+/// # Errors
+/// A status that cannot be written.
+pub fn dry_run(folders: &Folders) -> Result<Tracked> {
+    if folders.is_stopped() {
+        return Ok(Tracked::Stopped);
+    }
+    folders.write_status(&Status { message: "dry run: nothing is delivered".to_owned(), ..Status::default() })?;
+    Ok(Tracked::DryRun)
 }
 
 /// Runs the step.
@@ -330,6 +345,7 @@ impl Tracked {
     pub fn lines(&self) -> Vec<String> {
         match self {
             Self::Stopped => vec!["an earlier step has asked for an end: nothing to do".to_owned()],
+            Self::DryRun => vec!["nothing is delivered in a dry run: nothing to follow".to_owned()],
             Self::Seen(phase, message, _) => vec![format!("{}: {message}", phase.as_str())],
         }
     }

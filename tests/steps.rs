@@ -133,6 +133,14 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     assert_eq!(pod.metadata("status.yaml"), before);
     assert_eq!(pod.files("catalog"), [""; 0]);
     assert!(pod.run("commit", &[("KRATIX_DRY_RUN", "false")]).contains("committed"));
+
+    // Whatever cannot be followed holds a request, but no dry run.
+    for (dry_run, is_held) in [("false", true), ("true", false)] {
+        pod.restart();
+        pod.run("track", &[("KRATIX_DRY_RUN", dry_run), ("GOLDPATH_CONFIG", "none.yaml")]);
+        assert_eq!(pod.path().join("metadata/workflow-control.yaml").exists(), is_held, "{dry_run}");
+    }
+    assert_eq!(pod.metadata("status.yaml")["message"], "dry run: nothing is delivered");
 }
 
 #[test]

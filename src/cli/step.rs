@@ -47,6 +47,9 @@ struct Track {
     /// Whether the request is to be, or to be gone
     #[arg(long, env = "KRATIX_WORKFLOW_ACTION", default_value = "configure")]
     action: Action,
+    /// Follow nothing, because nothing was delivered
+    #[arg(long, env = "KRATIX_DRY_RUN")]
+    dry_run: bool,
 }
 
 /// Runs the step of this name, or gives none where there is no such step.
@@ -77,6 +80,9 @@ fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<St
     Ok(commit::run(folders, config.load_as_step(), task, commit::now()?)?.lines(*dry_run))
 }
 
-fn track(Track { folders, config, action }: &Track) -> Result<Vec<String>> {
+fn track(Track { folders, config, action, dry_run }: &Track) -> Result<Vec<String>> {
+    if *dry_run {
+        return Ok(track::dry_run(folders)?.lines());
+    }
     Ok(track::run(folders, config.load_as_step(), *action, commit::now()?)?.lines())
 }
