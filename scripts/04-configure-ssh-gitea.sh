@@ -195,8 +195,8 @@ fi
 
 # Kratix writes a first file for each Destination.
 has_arrived() { # DESTINATION
-  gitea GET "/repos/$repository/git/trees/main?recursive=true&per_page=1000"
-  [ "$status" = 200 ] && jq -e --arg folder "$1/" 'any(.tree[]?; .path | startswith($folder))' <<<"$answer" >/dev/null
+  gitea GET "/repos/$repository/contents/$1?ref=main"
+  [ "$status" = 200 ]
 }
 of_kratix() { kubectl get "$1" "$2" --output jsonpath='{range .status.conditions[?(@.status!="True")]}{.type}: {.message}; {end}' 2>>"$log"; }
 ready() { kubectl wait --for=condition=Ready "$@" --timeout=1s; }

@@ -105,8 +105,13 @@ applied() { printf '(.status.goldpath.phase == "applied") and %s and %s' "$(cond
 
 # All that a repository's branch `main` has under a folder, as path and content's id.
 listing() { # OWNER/NAME FOLDER
-  gitea GET "/repos/$1/git/trees/main?recursive=true&per_page=1000"
-  [ "$status" = 200 ] && jq -r --arg folder "$2" '.tree[]? | select(.type == "blob" and (.path | startswith($folder))) | "\(.sha) \(.path)"' <<<"$answer"
+  local page
+  for ((page = 1; ; page++)); do
+    gitea GET "/repos/$1/git/trees/main?recursive=true&per_page=1000&page=$page"
+    [ "$status" = 200 ] || return
+    jq -r --arg folder "$2" '.tree[]? | select(.type == "blob" and (.path | startswith($folder))) | "\(.sha) \(.path)"' <<<"$answer"
+    [ "$(jq .truncated <<<"$answer")" = true ] || break
+  done
 }
 file_is() { # OWNER/NAME PATH FILE
   gitea GET "/repos/$1/raw/$2?ref=main"

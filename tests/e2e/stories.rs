@@ -178,31 +178,45 @@ pub fn a_dry_run_changes_nothing(world: &World) {
     });
     world.kubernetes.apply(&format!("{group}/destinations/goldpath-e2e-dry-run"), &destination);
     let head = |world: &World| ["catalog", "infrastructure"].map(|r| world.commits(r));
-    let (before, pulls) = (head(world), world.platform().organization.pulls("infrastructure").len());
-    let id = format!("gp-{}-dry", std::process::id());
-    let run = json!({
+    let team = world.team(&namespace, "dry", "dry");
+    team.apply(&json!({"name": "Wet"}));
+    team.delivered(90);
+    let number = team.pull();
+    let shown = |world: &World| {
+        world.platform().organization.pulls("infrastructure").into_iter().find(|p| p["number"] == number).unwrap()
+    };
+    let (before, pull, manifests) = (head(world), shown(world)["head"]["sha"].clone(), team.manifests());
+    let dry_run = json!({
         "apiVersion": "platform.kratix.io/v1alpha1",
         "kind": "DryRun",
         "metadata": {"name": "dry", "namespace": namespace},
         "spec": {
             "promiseRef": {"name": "team"},
-            "resource": {"apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "metadata": {"name": "dry", "namespace": namespace}, "spec": {"id": id, "name": "Dry"}},
+            "resourceRequestRef": {"name": "dry", "namespace": namespace},
+            "resource": {"id": team.managed.0, "name": "Dry", "quota": {"pods": 7}},
         },
     });
     let path = format!("{group}/namespaces/{namespace}/dryruns/dry");
-    world.kubernetes.apply(&path, &run);
+    world.kubernetes.apply(&path, &dry_run);
     until(
         180,
         || "the dry run to be completed".to_owned(),
-        || {
-            let run = world.kubernetes.get(&path)?;
-            (condition(&run, "Completed")["status"] == "True").then_some(())
-        },
+        || (condition(&world.kubernetes.get(&path)?, "Completed")["status"] == "True").then_some(()),
     );
-    assert_eq!(head(world), before);
-    assert_eq!(world.platform().organization.pulls("infrastructure").len(), pulls);
-    assert!(world.stored(&format!("resources/{namespace}/")).is_empty());
+    assert_eq!((head(world), team.manifests()), (before, manifests));
+    let now = shown(world);
+    assert_eq!([&now["head"]["sha"], &now["state"]], [&pull, &json!("open")]);
+    assert!(!now["title"].as_str().unwrap().contains("Dry"), "{now}");
+    let dry = world.paths_of_state("goldpath-e2e-dry-run/");
+    assert!(dry.iter().any(|path| path.ends_with("_quota.yaml")), "{dry:?}");
+    // What it was made with goes with it.
     world.kubernetes.delete(&path);
+    let teams = format!("{group}/namespaces/{namespace}/teams");
+    until(
+        120,
+        || "the dry run's request to be gone".to_owned(),
+        || (world.kubernetes.list(&teams).len() == 1).then_some(()),
+    );
     world.kubernetes.delete(&format!("{group}/destinations/goldpath-e2e-dry-run"));
 }
 
@@ -360,12 +374,12 @@ fn shell_image(world: &World) -> Value {
 
 /// Waits until all requests of a namespace have files in git; gives the seconds since.
 fn in_git(world: &World, namespace: &str, promise: &str, count: usize, begin: Instant) -> f64 {
-    let folder = format!("resources/{namespace}/{promise}/");
+    let folder = format!("platform/resources/{namespace}/{promise}/");
     until(
         600,
         || format!("the files of {count} {promise}s"),
         || {
-            let stored = world.stored(&folder);
+            let stored = world.paths_of_state(&folder);
             let mut names: Vec<_> = stored.iter().filter_map(|path| path[folder.len()..].split('/').next()).collect();
             names.dedup();
             (names.len() >= count).then(|| begin.elapsed().as_secs_f64())

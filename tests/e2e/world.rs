@@ -100,13 +100,14 @@ impl World {
         Team { world: self, namespace: namespace.to_owned(), name: name.to_owned(), managed }
     }
 
-    /// The paths in the repository that Kratix writes to, below a folder of the Destination `platform`.
+    /// The paths that Kratix has written for the Destination `platform`, below a folder.
     pub fn stored(&self, folder: &str) -> Vec<String> {
-        paths(&self.state)
-            .into_iter()
-            .filter_map(|path| Some(path.strip_prefix("platform/")?.to_owned()))
-            .filter(|p| p.starts_with(folder))
-            .collect()
+        self.paths_of_state(&format!("platform/{folder}"))
+    }
+
+    /// The paths in the repository that Kratix writes to that begin so.
+    pub fn paths_of_state(&self, begin: &str) -> Vec<String> {
+        paths(&self.state).into_iter().filter(|path| path.starts_with(begin)).collect()
     }
 
     /// The files of the platform's own repositories, `catalog` or `infrastructure`.

@@ -88,8 +88,11 @@ const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitio
 
 /// Kratix's own kinds stay, where it is installed: then only its manager is replaced.
 pub(super) fn install(kubernetes: &Kubernetes) {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
-    kubernetes.apply(&format!("/api/v1/namespaces/{SYSTEM}"), &namespace);
+    let path = format!("/api/v1/namespaces/{SYSTEM}");
+    if kubernetes.get(&path).is_none() {
+        let metadata = json!({"name": SYSTEM, "labels": {"app.kubernetes.io/managed-by": OURS}});
+        kubernetes.apply(&path, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}));
+    }
     for kind in &KINDS {
         let path = format!("{DEFINITIONS}/{}.platform.kratix.io", kind.0);
         if kubernetes.get(&path).is_none_or(|it| it["metadata"]["labels"]["app.kubernetes.io/managed-by"] == OURS) {
@@ -131,11 +134,14 @@ pub(super) fn remove(kubernetes: &Kubernetes) {
         }
         kubernetes.delete(&format!("{DEFINITIONS}/{}", super::text(definition, "/metadata/name")));
     }
-    kubernetes.delete(&format!("/api/v1/namespaces/{SYSTEM}"));
+    for namespace in kubernetes.list(&format!("/api/v1/namespaces?labelSelector=app.kubernetes.io/managed-by%3D{OURS}"))
+    {
+        kubernetes.delete(&format!("/api/v1/namespaces/{}", super::text(&namespace, "/metadata/name")));
+    }
 }
 
 /// Writes an OCI archive with the busybox of this machine (Debian: busybox-static).
-fn image(archive: &Path) {
+pub fn image(archive: &Path) {
     let folder = tempfile::tempdir().expect("a folder");
     let (root, layout) = (folder.path().join("root"), folder.path().join("layout"));
     std::fs::create_dir_all(root.join("bin")).expect("a folder");
