@@ -2,7 +2,7 @@
 # Proves the whole on real servers: Kratix runs our image in Pods, Gitea and its runners review and apply, and the status
 # of each request tells the truth. The platform is made by the scripts of the proof of concept, and goes with the tests.
 #
-#   run-e2e-tests.sh [--kratix] [--all] [TEST…]
+#   run-e2e-tests.sh [--kratix] [--all] [TEST]
 #
 #   --kratix  demands the real Kratix; without it, Jobs of the shape that Kratix makes take its place where it is not there
 #   --all     with what CI has no time for: 50 Teams at once, and servers that go away

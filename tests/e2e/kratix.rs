@@ -30,8 +30,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use install::image;
-
 /// Checks of the stand-in itself that need no cluster, by name.
 pub fn checks() -> impl Iterator<Item = &'static (&'static str, fn())> {
     status::CHECKS.iter().chain(work::CHECKS)

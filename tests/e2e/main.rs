@@ -15,7 +15,7 @@ mod world;
 use libtest_mimic::{Arguments, Trial};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use world::World;
 
 /// What is looked at.
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let trials = STORIES.map(|Story(name, story, in_ci)| {
         let world = Arc::clone(&world);
         let trial = Trial::test(name, move || {
-            let mut world = world.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
             let world = world.get_or_insert_with(World::new);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| story(world))) {
                 world.keep_artefacts(name);

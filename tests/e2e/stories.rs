@@ -82,7 +82,7 @@ pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
         Some(true),
         "{shown}"
     );
-    let shown = team.review("success: +5 ~0 -0");
+    let shown = team.review("+5 ~0 -0");
     assert_eq!(shown["status"]["outputs"]["organization_name"], team.managed.0.as_str());
     for kind in ["Rendered", "Delivered", "Reviewed", "Applied"] {
         assert_eq!(condition(&shown, kind)["status"], "True", "{shown}");
@@ -95,7 +95,7 @@ pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
     // Members that are gone: theirs is destroyed, so an owner must agree.
     team.apply(&members(&all[..1]));
     team.delivered(90);
-    let shown = team.review("pending: a platform owner must approve this: destroy");
+    let shown = team.review("+0 ~0 -2");
     assert_eq!(condition(&shown, "Applied")["status"], "True", "{shown}");
     assert!(team.managed.members("developer").is_empty());
 
@@ -106,14 +106,14 @@ pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
     team.delete();
     let shown = team.wait(90, "its deletion to be held", |team| {
         team["metadata"]["deletionTimestamp"].is_string()
-            && team["status"]["message"].as_str().unwrap_or_default().contains("precious")
+            && team["status"]["message"].as_str().unwrap_or_default().contains("organization-in-use")
     });
     assert!(!shown["metadata"]["finalizers"].as_array().unwrap().is_empty(), "{shown}");
     assert!(!team.manifests().is_empty(), "the manifests stay until everything is destroyed");
     let path = format!("/repos/{owner}/precious");
     crate::support::gitea::api("DELETE", &path, &Value::Null);
     world.platform().dispatch("plan", &json!({"pull": team.pull().to_string()}));
-    team.approve("pending: a platform owner must approve this: destroy");
+    team.approve("+0 ~0 -3");
     until(180, || "the request to be gone".to_owned(), || team.get().is_none().then_some(()));
     assert!(team.managed.get().is_none());
     until(60, || "its files to be gone".to_owned(), || team.manifests().is_empty().then_some(()));
@@ -124,7 +124,7 @@ pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
 
     team.apply(&json!({"name": "Alpha again"}));
     team.delivered(90);
-    team.review("success: +1 ~0 -0");
+    team.review("+1 ~0 -0");
     assert_eq!(team.managed.get().unwrap()["full_name"], "Alpha again");
 }
 
@@ -225,7 +225,7 @@ pub fn a_request_survives_a_new_version(world: &World) {
     let team = world.team(&namespace, "upgrade", "upgrade");
     team.apply(&json!({"name": "Lasting"}));
     team.delivered(90);
-    let before = team.review("success: +1 ~0 -0");
+    let before = team.review("+1 ~0 -0");
     let manifests = team.manifests();
     let commits = |world: &World| ["catalog", "infrastructure"].map(|r| world.commits(r));
     let (commits_before, jobs) = (commits(world), team.jobs().len());

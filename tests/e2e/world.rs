@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the API paths of Teams begin with.
@@ -82,7 +82,7 @@ impl World {
     }
 
     pub fn platform(&self) -> MutexGuard<'_, Platform> {
-        self.platform.lock().unwrap()
+        self.platform.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A namespace of a story's own.
@@ -194,7 +194,7 @@ impl World {
 
     /// Stops what runs the Promises, in the middle of whatever it does, and starts it again.
     pub fn restart_kratix(&self) {
-        let mut kratix = self.kratix.lock().unwrap();
+        let mut kratix = self.kratix.lock().unwrap_or_else(PoisonError::into_inner);
         match kratix.take() {
             Some(stand_in) => {
                 stand_in.stop();
@@ -211,7 +211,7 @@ impl Drop for World {
             return;
         }
         clear(&self.kubernetes);
-        if let Some(stand_in) = self.kratix.lock().unwrap().take() {
+        if let Some(stand_in) = self.kratix.lock().unwrap_or_else(PoisonError::into_inner).take() {
             stand_in.stop();
             StandIn::remove(&self.kubernetes);
         }
@@ -386,22 +386,27 @@ impl Team<'_> {
         self.wait(120, phase, |team| is_current(team) && team["status"]["goldpath"]["phase"] == phase)
     }
 
-    /// From its open pull request to what that brings about; gives the request when it says so.
-    pub fn review(&self, plan: &str) -> Value {
-        self.approve(plan);
+    /// From its open pull request to what that brings about, as `+1 ~0 -0`; gives the request when it says so.
+    pub fn review(&self, changes: &str) -> Value {
+        self.approve(changes);
         self.reaches("applied")
     }
 
     /// Waits for the plan of its pull request, has it approved and merged by an owner, and waits until it is applied.
-    pub fn approve(&self, plan: &str) {
+    pub fn approve(&self, changes: &str) {
         let number = self.pull();
         let platform = self.world.platform();
-        platform.planned(number, plan);
+        let (done, owners) = (format!("success: {changes}"), "pending: a platform owner must approve this: ");
+        platform.wait(
+            || format!("the plan of #{number}: {changes}"),
+            || {
+                let status = platform.plan_status(number);
+                (status == done || status.starts_with(owners)).then_some(())
+            },
+        );
         platform.approve(&platform.owner, number);
         platform.merge(number);
-        let summary = plan.split_once(": ").unwrap().1;
-        let status = if plan.starts_with("success") { plan.to_owned() } else { format!("success: {summary}") };
-        platform.applied(number, &self.managed, &status);
+        platform.applied(number, &self.managed, &done);
     }
 
     /// The number of its pull request, once it is open.

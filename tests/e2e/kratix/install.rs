@@ -141,7 +141,7 @@ pub(super) fn remove(kubernetes: &Kubernetes) {
 }
 
 /// Writes an OCI archive with the busybox of this machine (Debian: busybox-static).
-pub fn image(archive: &Path) {
+fn image(archive: &Path) {
     let folder = tempfile::tempdir().expect("a folder");
     let (root, layout) = (folder.path().join("root"), folder.path().join("layout"));
     std::fs::create_dir_all(root.join("bin")).expect("a folder");
