@@ -99,7 +99,6 @@ pub enum Mode {
 }
 
 /// A saved plan.
-#[derive(Debug)]
 pub struct Plan {
     /// What it would do.
     pub changes: Changes,
@@ -108,6 +107,13 @@ pub struct Plan {
     /// All that Terraform tells of it, as JSON: with sensitive values in clear.
     pub json: Value,
     file: PathBuf,
+}
+
+/// Without its JSON, which holds secrets.
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("changes", &self.changes.summary()).finish_non_exhaustive()
+    }
 }
 
 /// Why a call had no result.
