@@ -112,7 +112,8 @@ pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
     assert!(!team.manifests().is_empty(), "the manifests stay until everything is destroyed");
     let path = format!("/repos/{owner}/precious");
     crate::support::gitea::api("DELETE", &path, &Value::Null);
-    world.platform().dispatch("plan", &json!({"pull": team.pull().to_string()}));
+    let number = team.pull();
+    world.platform().dispatch("plan", &json!({"pull": number.to_string()}));
     team.approve("+0 ~0 -3");
     until(180, || "the request to be gone".to_owned(), || team.get().is_none().then_some(()));
     assert!(team.managed.get().is_none());
