@@ -37,8 +37,6 @@ pub fn checks() -> impl Iterator<Item = &'static (&'static str, fn())> {
 
 /// Between two looks at everything.
 const PERIOD: Duration = Duration::from_millis(500);
-/// Kratix sleeps 1.1 s after each Job that it makes; a test that needs its pace sets this.
-const PAUSE_AFTER_JOB: Duration = Duration::ZERO;
 
 const PLATFORM: &str = "/apis/platform.kratix.io/v1alpha1";
 const PROMISE: &str = "kratix.io/promise-name";

@@ -1,6 +1,7 @@
 //! What happens to requests, as those see it who make, review and look after them.
 
-use crate::world::{self, Team, World, condition, is_current, kubectl, many, person, run, until};
+use crate::support::whole_or;
+use crate::world::{self, Team, World, condition, is_current, kubectl, person, run, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -231,7 +232,19 @@ pub fn a_request_survives_a_new_version(world: &World) {
     let commits = |world: &World| ["catalog", "infrastructure"].map(|r| world.commits(r));
     let (commits_before, jobs) = (commits(world), team.jobs().len());
 
-    // A version that gives the steps more memory, and knows one more field.
+    // A version that knows one more field.
+    let wait_for_field = |is_there: bool| {
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/teams.platform.kratix.io";
+        until(
+            60,
+            || format!("a CRD in which the field is: {is_there}"),
+            || {
+                let crd = world.kubernetes.get(path)?;
+                let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+                (spec["properties"]["later"].is_object() == is_there).then_some(())
+            },
+        );
+    };
     let path = "/apis/platform.kratix.io/v1alpha1/promises/team";
     let mut promise = world.kubernetes.get(path).unwrap();
     let versions = promise["spec"]["api"]["spec"]["versions"].clone();
@@ -241,17 +254,7 @@ pub fn a_request_survives_a_new_version(world: &World) {
     promise["spec"]["api"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["later"] =
         field;
     world.kubernetes.apply(path, &promise);
-    until(
-        60,
-        || "the CRD to have the field".to_owned(),
-        || {
-            let crd = world
-                .kubernetes
-                .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/teams.platform.kratix.io")?;
-            let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-            fields["later"].is_object().then_some(())
-        },
-    );
+    wait_for_field(true);
     until(120, || "its Jobs to run again".to_owned(), || (team.jobs().len() > jobs).then_some(()));
     let after = team.wait(120, "to be as it was", |team| {
         is_current(team)
@@ -267,23 +270,13 @@ pub fn a_request_survives_a_new_version(world: &World) {
     promise["spec"]["api"]["spec"]["versions"] = versions;
     promise["metadata"]["labels"]["kratix.io/promise-version"] = "v0.1.0".into();
     world.kubernetes.apply(path, &promise);
-    until(
-        60,
-        || "the version to be the old one".to_owned(),
-        || {
-            let crd = world
-                .kubernetes
-                .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/teams.platform.kratix.io")?;
-            let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-            fields["later"].is_null().then_some(())
-        },
-    );
+    wait_for_field(false);
 }
 
 /// How long it takes until the manifests of as many Teams are in git, beside as many requests whose one container writes
 /// one file.
 pub fn many_teams_at_once(world: &World) {
-    let count = many(50, 6);
+    let count = whole_or(50, 6);
     let [minimal, ours] = ["many-minimal", "many"].map(|name| world.namespace(name));
     install_minimal(world);
     let begin = Instant::now();

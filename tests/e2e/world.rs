@@ -1,10 +1,10 @@
 //! The platform that the stories run on: cluster with Kratix, Gitea, runners, Terraform; and requests.
 
 use crate::kratix::StandIn;
-use crate::support::gitea::{User, admin_token, ask, variable};
+use crate::support::gitea::{User, admin_token, ask, files_of, variable};
 use crate::support::kubernetes::Kubernetes;
 use crate::support::platform::{Platform, script};
-use crate::support::{review::Managed, transcript, whole_or};
+use crate::support::{review::Managed, transcript};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
@@ -100,19 +100,14 @@ impl World {
         Team { world: self, namespace: namespace.to_owned(), name: name.to_owned(), managed }
     }
 
-    /// The paths that Kratix has written for the Destination `platform`, below a folder.
-    pub fn stored(&self, folder: &str) -> Vec<String> {
-        self.paths_of_state(&format!("platform/{folder}"))
-    }
-
     /// The paths in the repository that Kratix writes to that begin so.
     pub fn paths_of_state(&self, begin: &str) -> Vec<String> {
-        paths(&self.state).into_iter().filter(|path| path.starts_with(begin)).collect()
+        files_of(&self.state, "main").unwrap_or_default().into_iter().filter(|path| path.starts_with(begin)).collect()
     }
 
     /// The files of the platform's own repositories, `catalog` or `infrastructure`.
     pub fn files(&self, repository: &str) -> Vec<String> {
-        paths(&format!("{}/{repository}", self.organization))
+        files_of(&format!("{}/{repository}", self.organization), "main").unwrap()
     }
 
     /// The number of commits on the branch `main` of the platform's own repositories, `catalog` or `infrastructure`.
@@ -181,13 +176,14 @@ impl World {
         {
             let mut clone = Command::new("git");
             clone.args(["clone", "--quiet", "--mirror", &format!("{}/{repository}.git", variable("GITEA_URL"))]);
-            clone.arg(folder.join(repository.rsplit('/').next().unwrap()));
+            let name = repository.rsplit('/').next().unwrap();
+            clone.arg(folder.join(name));
             let config = [("http.extraHeader", header.as_str()), ("http.sslCAInfo", &variable("GITEA_CA_FILE"))];
             clone.env("GIT_CONFIG_COUNT", config.len().to_string());
             for (number, (key, value)) in config.into_iter().enumerate() {
                 clone.env(format!("GIT_CONFIG_KEY_{number}"), key).env(format!("GIT_CONFIG_VALUE_{number}"), value);
             }
-            write("clone.log", &mut clone);
+            write(&format!("{name}.log"), &mut clone);
         }
         println!("what tells why is in {}", folder.display());
     }
@@ -263,23 +259,6 @@ fn state_of(kubernetes: &Kubernetes) -> Option<String> {
     let mut parts = url.rsplit('/');
     let (name, owner) = (parts.next()?, parts.next()?);
     Some(format!("{owner}/{name}"))
-}
-
-fn paths(repository: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for page in 1.. {
-        let path = format!("/repos/{repository}/git/trees/main?recursive=true&per_page=1000&page={page}");
-        let (status, tree) = ask(&admin_token(), "GET", &path, &Value::Null);
-        if status != 200 {
-            break;
-        }
-        let blobs = tree["tree"].as_array().into_iter().flatten().filter(|entry| entry["type"] == "blob");
-        found.extend(blobs.map(|entry| entry["path"].as_str().unwrap().to_owned()));
-        if tree["truncated"] != true {
-            break;
-        }
-    }
-    found
 }
 
 /// The certificate authority of Gitea.
@@ -426,14 +405,10 @@ impl Team<'_> {
         )
     }
 
-    /// The folder of its manifests at the Destination.
-    pub fn folder(&self) -> String {
-        format!("resources/{}/team/{}/", self.namespace, self.name)
-    }
-
     /// The names of its manifests at the Destination.
     pub fn manifests(&self) -> Vec<String> {
-        let stored = self.world.stored(&self.folder());
+        let folder = format!("platform/resources/{}/team/{}/", self.namespace, self.name);
+        let stored = self.world.paths_of_state(&folder);
         let mut names: Vec<_> = stored.iter().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect();
         names.sort();
         names
@@ -460,11 +435,6 @@ pub fn is_current(team: &Value) -> bool {
 pub fn condition<'v>(team: &'v Value, kind: &str) -> &'v Value {
     let all = team["status"]["conditions"].as_array().into_iter().flatten();
     all.rev().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
-}
-
-/// So many with `--all`, and a part that CI has time for.
-pub fn many(whole: usize, part: usize) -> usize {
-    whole_or(whole, part)
 }
 
 /// A person of a story's own.

@@ -87,6 +87,24 @@ pub fn get_all(path: &str) -> Vec<Value> {
     all
 }
 
+/// The paths of the files on a branch of a repository, `OWNER/NAME`, in Gitea's order; nothing where it gives no tree.
+pub fn files_of(repository: &str, branch: &str) -> Option<Vec<String>> {
+    let mut files = Vec::new();
+    for page in 1.. {
+        let rest = format!("/git/trees/{}?recursive=true&per_page=1000&page={page}", branch.replace('/', "%2F"));
+        let (status, tree) = ask(&admin_token(), "GET", &format!("/repos/{repository}{rest}"), &Value::Null);
+        if status != 200 {
+            return None;
+        }
+        let entries = tree["tree"].as_array().expect("a tree").iter().filter(|entry| entry["type"] == "blob");
+        files.extend(entries.map(|entry| entry["path"].as_str().expect("a path").to_owned()));
+        if tree["truncated"] != true {
+            break;
+        }
+    }
+    Some(files)
+}
+
 /// An organisation of a test's own, with everything in it, which goes with it.
 pub struct Organization(pub String);
 
@@ -120,17 +138,7 @@ impl Organization {
 
     /// What a repository holds on a branch: the paths of its files, sorted.
     pub fn files(&self, repository: &str, branch: &str) -> Vec<String> {
-        let mut files = Vec::new();
-        for page in 1.. {
-            let rest = format!("/git/trees/{}?recursive=true&per_page=1000&page={page}", branch.replace('/', "%2F"));
-            let tree = api("GET", &self.path(repository, &rest), &Value::Null);
-            let entries = tree["tree"].as_array().expect("a tree").iter().filter(|entry| entry["type"] == "blob");
-            files.extend(entries.map(|entry| entry["path"].as_str().expect("a path").to_owned()));
-            if tree["truncated"] != true {
-                break;
-            }
-        }
-        files
+        files_of(&format!("{}/{repository}", self.0), branch).expect("a branch")
     }
 
     /// The content of a file on a branch.

@@ -2,7 +2,7 @@
 
 use super::install::IMAGE;
 use super::promise::Api;
-use super::{Cluster, DRY_RUN, PAUSE_AFTER_JOB, PIPELINE, PROMISE, RESOURCE, digest, label, name_with, text};
+use super::{Cluster, DRY_RUN, PIPELINE, PROMISE, RESOURCE, digest, label, name_with, text};
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -96,7 +96,6 @@ pub(super) fn create(cluster: &Cluster, run: &Run) -> Result<()> {
     let made = cluster.call("POST", &format!("/apis/batch/v1/namespaces/{namespace}/jobs"), &job)?;
     make_object(cluster, &made, run.seen)?;
     cluster.say(&format!("job {namespace}/{} for {} {}", text(&made, "/metadata/name"), run.action, named(run)));
-    std::thread::sleep(PAUSE_AFTER_JOB);
     Ok(())
 }
 
