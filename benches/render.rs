@@ -36,6 +36,6 @@ fn folder_to_folder(bencher: Bencher) {
             (root, folders)
         })
         .bench_local_refs(|(_, folders)| {
-            render::run(folders, Ok(Config::default()), Timestamp::UNIX_EPOCH).expect("the example renders")
+            render::run(folders, Ok(&Config::default()), Timestamp::UNIX_EPOCH).expect("the example renders")
         });
 }

@@ -3,7 +3,7 @@
 //! It does nothing where an earlier step has asked for an end. What may pass ends in a later run,
 //! never in an exit code; running it again finishes what was begun.
 
-use crate::config::Config;
+use crate::config::{self, Config, Loaded};
 use crate::file_tree::FileTree;
 use crate::kratix::{Action, Condition, Delivered, Folders, Status};
 use crate::promise::Role;
@@ -35,6 +35,9 @@ pub enum Committed {
 pub struct Task {
     /// Bring the files in, or take them out.
     pub action: Action,
+    /// Only in repositories that are delivered to so; what is proposed comes after what is committed, in a Pipeline of
+    /// its own, so that manifests need not wait for it.
+    pub only: Option<config::Delivery>,
     /// Only find out what it would do, and write nothing.
     pub dry_run: bool,
     /// Tell the changes as a diff too.
@@ -45,7 +48,7 @@ pub struct Task {
 ///
 /// # Errors
 /// A broken contract: no request, a folder that cannot be read or written.
-pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp) -> Result<Committed> {
+pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) -> Result<Committed> {
     if task.action == Action::Delete && !task.dry_run {
         folders.clear_verdict()?;
     }
@@ -57,10 +60,13 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
         Ok(request) => request,
         Err(faults) => anyhow::bail!("the request has no identity: {} {}", faults[0].path, faults[0].message),
     };
-    let mut status = match task.action {
-        Action::Configure => folders.read_status()?,
-        Action::Delete => Status::of_object(request.status),
-    };
+    let before = Status::of_object(request.status);
+    let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
+    if task.only == Some(config::Delivery::PullRequest) && before.goldpath.observed_generation != request.generation {
+        let why = "the request was changed meanwhile, and is delivered from the beginning";
+        wait(folders, &object, status, "Delivered", "Changed", why, now)?;
+        return Ok(Committed::Later(why.to_owned()));
+    }
     let delivery = |config: &Config| -> Result<Delivery> {
         let files = match task.action {
             Action::Configure => folders.read_repositories()?,
@@ -71,6 +77,7 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
         Ok(Delivery {
             cause: Cause { request: request.identity.clone(), generation: request.generation },
             action: task.action,
+            only: task.only,
             files,
             pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
             author: config.author.clone(),
@@ -80,7 +87,7 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
         })
     };
     let mut outcomes = BTreeMap::new();
-    let delivery = match &config {
+    let delivery = match config {
         Ok(config) => Some(delivery(config)?),
         Err(_) => None,
     };
@@ -89,7 +96,7 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
         .flat_map(|d| &d.files)
         .filter_map(|(role, files)| Some((*role, module_of(*role, files)?)))
         .collect();
-    let result = match (&config, delivery) {
+    let result = match (config, delivery) {
         (Ok(config), Some(delivery)) => within(config, delivery, task.dry_run, |role, outcome| {
             if !task.dry_run {
                 // Remembered at once, for the run that comes after one that was killed.
@@ -118,7 +125,15 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
             if task.action == Action::Delete {
                 folders.clear_outputs()?;
             }
-            record(&mut status, &outcomes, request.generation, now, task.action);
+            let is_left = |role: &Role| task.only == Some(config::Delivery::Commit) && !outcomes.contains_key(role);
+            let next: Vec<_> = Role::ALL.into_iter().filter(is_left).map(Role::as_str).collect();
+            let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
+            let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
+            record(&mut status, &next, request.generation, now, task.action);
+            if let Some(said) = said.filter(|_| !next.is_empty()) {
+                // It holds of this edit until all is looked at again.
+                status.set_condition(said.clone());
+            }
             folders.write_status(&status)?;
             Ok(Committed::Done(outcomes))
         }
@@ -133,10 +148,16 @@ pub fn run(folders: &Folders, config: Result<Config>, task: Task, now: Timestamp
             Ok(Committed::Refused(message))
         }
         Err(Undelivered::Passing(error)) => {
-            let all = config.map_or(0, |_| Role::ALL.len());
+            let all = Role::ALL.len();
             let message = match outcomes.len() {
                 0 => format!("{error:#}"),
-                done => format!("{done} of {all} repositories are done, {}; then: {error:#}", places(&outcomes)),
+                done => {
+                    let journal = &status.goldpath.repositories;
+                    let places =
+                        outcomes.keys().filter_map(|role| Some(place((role.as_str(), journal.get(role.as_str())?))));
+                    let places = places.collect::<Vec<_>>().join(", ");
+                    format!("{done} of {all} repositories are done, {places}; then: {error:#}")
+                }
             };
             wait(folders, &object, status, "Delivered", "Waiting", &message, now)?;
             Ok(Committed::Later(message))
@@ -206,45 +227,46 @@ fn journal(status: &mut Status, role: Role, outcome: &Outcome, module: Option<St
     status.goldpath.repositories.insert(role.as_str().to_owned(), delivered);
 }
 
-/// Where everything is now, in words.
-fn places(outcomes: &BTreeMap<Role, Outcome>) -> String {
-    let place = |(role, outcome): (&Role, &Outcome)| match (&outcome.pull_request, &outcome.commit) {
+/// Where something is now, in words.
+fn place((repository, delivered): (&str, &Delivered)) -> String {
+    match (&delivered.pull_request, &delivered.commit) {
         (Some(PullRequest { number, state: PullRequestState::Open | PullRequestState::Edited, .. }), _) => {
-            format!("{} as pull request #{number}", role.as_str())
+            format!("{repository} as pull request #{number}")
         }
         (Some(PullRequest { number, state: PullRequestState::Closed, .. }), _) => {
-            format!("{} (declined: somebody has closed pull request #{number})", role.as_str())
+            format!("{repository} (declined: somebody has closed pull request #{number})")
         }
-        (_, Some(commit)) => format!("{} {}", role.as_str(), short(commit)),
-        (_, None) => format!("{} (empty)", role.as_str()),
-    };
-    outcomes.iter().map(place).collect::<Vec<_>>().join(", ")
+        (_, Some(commit)) => format!("{repository} {}", short(commit)),
+        (_, None) => format!("{repository} (empty)"),
+    }
 }
 
-fn record(
-    status: &mut Status,
-    outcomes: &BTreeMap<Role, Outcome>,
-    generation: Option<u64>,
-    now: Timestamp,
-    action: Action,
-) {
+/// Says in the status what is done; it is not all where something is proposed `next`.
+fn record(status: &mut Status, next: &[&str], generation: Option<u64>, now: Timestamp, action: Action) {
+    let journal = &status.goldpath.repositories;
+    let done: Vec<_> = journal.iter().map(|(name, delivered)| (name.as_str(), delivered)).collect();
+    let done = done.into_iter().filter(|(name, _)| !next.contains(name));
     let verb = if action == Action::Delete { "removed from" } else { "delivered to" };
-    let declined = outcomes
-        .values()
-        .filter_map(|outcome| outcome.pull_request.as_ref())
-        .any(|pull| pull.state == PullRequestState::Closed);
+    let is_closed = |pull: &PullRequest| pull.state == PullRequestState::Closed;
+    let declined = done.clone().any(|(_, delivered)| delivered.pull_request.as_ref().is_some_and(is_closed));
     let advice = match action {
-        _ if !declined => "",
-        Action::Configure => "; nothing is proposed again until the request changes",
-        Action::Delete => "; the deletion goes on when it is open again",
+        _ if !next.is_empty() => format!("; {} is proposed next", next.join(", ")),
+        _ if !declined => String::new(),
+        Action::Configure => "; nothing is proposed again until the request changes".to_owned(),
+        Action::Delete => "; the deletion goes on when it is open again".to_owned(),
     };
-    let message = format!("{verb} {}{advice}", places(outcomes));
+    let message = format!("{verb} {}{advice}", done.map(place).collect::<Vec<_>>().join(", "));
+    let (holds, reason) = match declined {
+        true => ("False", "Declined"),
+        false if next.is_empty() => ("True", "Delivered"),
+        false => ("False", "Proposing"),
+    };
     status.goldpath.observed_generation = generation;
     status.goldpath.attempts = 0;
     status.set_condition(Condition {
         r#type: "Delivered".to_owned(),
-        status: if declined { "False" } else { "True" }.to_owned(),
-        reason: if declined { "Declined" } else { "Delivered" }.to_owned(),
+        status: holds.to_owned(),
+        reason: reason.to_owned(),
         message: message.clone(),
         last_transition_time: now,
         observed_generation: generation,

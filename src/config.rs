@@ -182,6 +182,9 @@ pub struct GiteaRemote {
     pub team_reviewers: Vec<Username>,
 }
 
+/// The configuration as steps take it: one that cannot be used is an answer, which the request's status tells.
+pub type Loaded<'a> = Result<&'a Config, &'a anyhow::Error>;
+
 /// How changes reach a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -230,6 +233,14 @@ impl Remote {
             username: default_username(),
             token: None,
         })
+    }
+
+    /// How changes reach it.
+    pub const fn delivery(&self) -> Delivery {
+        match self {
+            Self::Git(_) => Delivery::Commit,
+            Self::Gitea(gitea) => gitea.delivery,
+        }
     }
 }
 

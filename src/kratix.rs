@@ -104,6 +104,14 @@ impl Folders {
     /// A file that cannot be written.
     pub fn write_outputs(&self, outputs: &Outputs) -> Result<()> {
         outputs.manifests.replace(&self.output)?;
+        self.write_repositories(outputs)
+    }
+
+    /// Writes the repositories' files for `commit`, and no manifests.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write_repositories(&self, outputs: &Outputs) -> Result<()> {
         let mut handover = FileTree::default();
         for (role, tree) in &outputs.repositories {
             for (path, content) in tree.iter() {

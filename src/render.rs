@@ -3,7 +3,7 @@
 //! A wrong request is an answer, not an error: its status says every fault, nothing new is
 //! written, and what an earlier run delivered stays live.
 
-use crate::config::Config;
+use crate::config::Loaded;
 use crate::document::Node;
 use crate::generate;
 use crate::kratix::{Condition, Fault, Folders, Progress, Status, delay};
@@ -33,7 +33,28 @@ pub enum Rendered {
 /// # Errors
 /// A broken contract (no request, a folder that cannot be written), or a template of ours that
 /// is wrong.
-pub fn run(folders: &Folders, config: Result<Config>, now: Timestamp) -> Result<Rendered> {
+pub fn run(folders: &Folders, config: Loaded<'_>, now: Timestamp) -> Result<Rendered> {
+    rendered(folders, config, now, |request, outputs| {
+        folders.write_outputs(outputs)?;
+        folders.write_status(&rendered_status(request, outputs, now))
+    })
+}
+
+/// Renders once more what is for the repositories, where [`run`] ran in another Pipeline: its manifests are out, and
+/// nothing but the status comes from there.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_for_repositories(folders: &Folders, config: Loaded<'_>, now: Timestamp) -> Result<Rendered> {
+    rendered(folders, config, now, |_, outputs| folders.write_repositories(outputs))
+}
+
+fn rendered(
+    folders: &Folders,
+    config: Loaded<'_>,
+    now: Timestamp,
+    write: impl FnOnce(&Request<'_>, &Outputs) -> Result<()>,
+) -> Result<Rendered> {
     folders.clear_verdict()?;
     let object = folders.read_object()?;
     let config = match config {
@@ -44,10 +65,9 @@ pub fn run(folders: &Folders, config: Result<Config>, now: Timestamp) -> Result<
             return Ok(Rendered::Later(message));
         }
     };
-    match generate(&object, &config) {
+    match generate(&object, config) {
         Ok((request, outputs)) => {
-            folders.write_outputs(&outputs)?;
-            folders.write_status(&rendered_status(&request, &outputs, now))?;
+            write(&request, &outputs)?;
             Ok(Rendered::Done(outputs))
         }
         Err(Unrendered::Wrong(violations)) => {

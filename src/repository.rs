@@ -8,7 +8,7 @@ mod gitea;
 mod index;
 pub(crate) mod inventory;
 
-use crate::config::{Author, Config, Remote};
+use crate::config::{self, Author, Config, Remote};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
 use crate::promise::Role;
@@ -41,6 +41,8 @@ pub struct Delivery {
     pub cause: Cause,
     /// Bring the files in, or take them out.
     pub action: Action,
+    /// Only to repositories that are delivered to so.
+    pub only: Option<config::Delivery>,
     /// All files of it in each repository; none to take away what there is.
     pub files: BTreeMap<Role, FileTree>,
     /// The pull requests that earlier runs opened, by their numbers.
@@ -194,8 +196,9 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Delivers to every repository that there are files for, and tells `done` of each. With `dry_run`
-/// it only finds out what it would do.
+/// Delivers to every repository that there are files for, or to those that [`Delivery::only`] says, and tells `done`
+/// of each. Nothing is committed to any before it is known that nothing is in the way in all of them; what is only
+/// proposed comes after that, and looks at its own. With `dry_run` it only finds out what it would do.
 ///
 /// # Errors
 /// A file that belongs to another request, before anything is written; anything that may pass, a
@@ -213,6 +216,10 @@ pub fn deliver(
             .repositories
             .get(role)
             .with_context(|| format!("the configuration names no repository for {}", role.as_str()))?;
+        let is_meant = delivery.only.is_none_or(|only| only == remote.delivery());
+        if !is_meant && delivery.only == Some(config::Delivery::PullRequest) {
+            continue;
+        }
         let mut target = match remote {
             Remote::Git(remote) => Target::Git(Box::new(git::Branch::open(remote)?)),
             Remote::Gitea(remote) => {
@@ -225,7 +232,8 @@ pub fn deliver(
         };
         match dry_run {
             true => done(*role, preview),
-            false => open.push((*role, files, target)),
+            false if is_meant => open.push((*role, files, target)),
+            false => {}
         }
     }
     for (role, files, mut target) in open {

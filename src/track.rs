@@ -4,7 +4,7 @@
 //! not at its end is looked at again, later each time. On deletion it holds the request until
 //! what Terraform made is gone.
 
-use crate::config::{Config, Delivery, Remote};
+use crate::config::{Config, Delivery, Loaded, Remote};
 use crate::kratix::{Action, Condition, Delivered, Folders, Phase, Report, Status, delay};
 use crate::promise::Role;
 use crate::repository::{Pull, PullRequestState, Sight, look};
@@ -72,7 +72,7 @@ pub fn dry_run(folders: &Folders) -> Result<Tracked> {
 ///
 /// # Errors
 /// A broken contract: no request, a folder that cannot be read or written.
-pub fn run(folders: &Folders, config: Result<Config>, action: Action, now: Timestamp) -> Result<Tracked> {
+pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp) -> Result<Tracked> {
     if folders.is_stopped() {
         return Ok(Tracked::Stopped);
     }
@@ -87,13 +87,13 @@ pub fn run(folders: &Folders, config: Result<Config>, action: Action, now: Times
     status.goldpath.drift.clear();
     status.goldpath.plan = None;
     match config {
-        Err(error) => found.push(failed(&error)),
+        Err(error) => found.push(failed(error)),
         Ok(config) => {
             for role in Role::ALL {
                 let Some(delivered) = status.goldpath.repositories.get(role.as_str()).cloned() else {
                     continue;
                 };
-                let (progress, sight) = look_at(&config, role, &delivered, &request.identity, action);
+                let (progress, sight) = look_at(config, role, &delivered, &request.identity, action);
                 if let Some(Sight { pull_request, drifted, state, .. }) = sight {
                     let journal = status.goldpath.repositories.get_mut(role.as_str());
                     if let Some(pull) = journal.and_then(|delivered| delivered.pull_request.as_mut()) {

@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let now = commit::now()?;
     let action = if arguments.delete { Action::Delete } else { Action::Configure };
-    let task = Task { action, dry_run: false, with_diff: arguments.diff };
+    let task = Task { action, only: None, dry_run: false, with_diff: arguments.diff };
     let color = is_colored(&std::io::stderr());
     let mut entries = Vec::new();
     let mut failed = false;
@@ -158,7 +158,7 @@ fn run_one(
         repositories: BTreeMap::new(),
     };
     if task.action == Action::Configure {
-        match render::run(&folders, Ok(config.clone()), now)? {
+        match render::run(&folders, Ok(config), now)? {
             Rendered::Done(outputs) => report.manifests = outputs.manifests.paths().map(ToString::to_string).collect(),
             Rendered::Later(why) => anyhow::bail!("{why}"),
             Rendered::Wrong(_) => {
@@ -170,7 +170,7 @@ fn run_one(
             }
         }
     }
-    match commit::run(&folders, Ok(config.clone()), task, now)? {
+    match commit::run(&folders, Ok(config), task, now)? {
         Committed::Done(outcomes) => {
             if outcomes.values().any(|outcome| !outcome.changes.is_empty()) {
                 let proposed = outcomes.values().any(|outcome| outcome.pull_request.is_some());
@@ -183,7 +183,7 @@ fn run_one(
             report.repositories = outcomes;
             let mut ended = true;
             let followed = config.repositories.values().any(|remote| matches!(remote, Remote::Gitea(_)));
-            let tracked = followed.then(|| track::run(&folders, Ok(config.clone()), task.action, now)).transpose()?;
+            let tracked = followed.then(|| track::run(&folders, Ok(config), task.action, now)).transpose()?;
             if let Some(Tracked::Seen(phase, message, end)) = tracked {
                 (report.phase, report.message, ended) = (Some(phase), Some(message), end);
             }

@@ -1,13 +1,17 @@
-//! The step containers: the library's steps, with Kratix's folders. The program is the step that
-//! it is called by the name of.
+//! What containers run: the library's steps, with Kratix's folders, and the Pipelines that a Promise makes of them.
+//! The program is the one that it is called by the name of.
+//!
+//! A container costs the cluster more than all that we do in it, so a Pipeline is one. What nobody is asked about is
+//! delivered in the first, so that the manifests do not wait for a pull request.
 #![expect(clippy::print_stdout, reason = "a step's log is its output")]
 
 use super::ConfigArgs;
 use crate::commit::{self, Task};
+use crate::config::Delivery;
 use crate::kratix::{Action, Folders};
 use crate::{render, track};
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
 
 /// Check a request and render what it asks for
@@ -52,7 +56,27 @@ struct Track {
     dry_run: bool,
 }
 
-/// Runs the step of this name, or gives none where there is no such step.
+/// The steps of one Pipeline, one after the other.
+#[derive(Parser)]
+#[command(version)]
+struct Pipeline {
+    #[command(flatten)]
+    folders: Folders,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Say what would be done, and do nothing
+    #[arg(long, env = "KRATIX_DRY_RUN")]
+    dry_run: bool,
+}
+
+impl Pipeline {
+    fn read(name: &'static str, about: &'static str) -> Self {
+        let arguments = Self::command().name(name).about(about).long_about(None).get_matches();
+        Self::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Runs the step or Pipeline of this name, or gives none where there is no such thing.
 ///
 /// # Errors
 /// A broken contract with Kratix, and our own bugs: all else is in the status.
@@ -61,6 +85,9 @@ pub(super) fn run(name: &str) -> Option<Result<ExitCode>> {
         "render" => render(&Render::parse()),
         "commit" => commit(&Commit::parse()),
         "track" => track(&Track::parse()),
+        "deliver" => deliver(&Pipeline::read("deliver", "Render a request, and commit where nobody is asked")),
+        "review" => review(&Pipeline::read("review", "Propose what is to be reviewed, and say what became of it")),
+        "delete" => delete(&Pipeline::read("delete", "Take away what a request brought about")),
         _ => return None,
     };
     Some(lines.map(|lines| {
@@ -72,17 +99,52 @@ pub(super) fn run(name: &str) -> Option<Result<ExitCode>> {
 }
 
 fn render(Render { folders, config }: &Render) -> Result<Vec<String>> {
-    Ok(render::run(folders, config.load_as_step(), commit::now()?)?.lines())
+    Ok(render::run(folders, config.load_as_step().as_ref(), commit::now()?)?.lines())
 }
 
 fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<String>> {
-    let task = Task { action: *action, dry_run: *dry_run, with_diff: false };
-    Ok(commit::run(folders, config.load_as_step(), task, commit::now()?)?.lines(*dry_run))
+    let task = Task { action: *action, only: None, dry_run: *dry_run, with_diff: false };
+    Ok(commit::run(folders, config.load_as_step().as_ref(), task, commit::now()?)?.lines(*dry_run))
 }
 
 fn track(Track { folders, config, action, dry_run }: &Track) -> Result<Vec<String>> {
     if *dry_run {
         return Ok(track::dry_run(folders)?.lines());
     }
-    Ok(track::run(folders, config.load_as_step(), *action, commit::now()?)?.lines())
+    Ok(track::run(folders, config.load_as_step().as_ref(), *action, commit::now()?)?.lines())
+}
+
+/// Renders, and commits where nobody is asked.
+fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
+    let (config, now) = (config.load_as_step(), commit::now()?);
+    let task = Task { action: Action::Configure, only: Some(Delivery::Commit), dry_run: *dry_run, with_diff: false };
+    let rendered = render::run(folders, config.as_ref(), now)?;
+    let committed = commit::run(folders, config.as_ref(), task, now)?;
+    Ok([rendered.lines(), committed.lines(*dry_run)].concat())
+}
+
+/// Proposes the rest, and says what became of all.
+fn review(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
+    if *dry_run {
+        return Ok(track::dry_run(folders)?.lines());
+    }
+    let (config, now) = (config.load_as_step(), commit::now()?);
+    let (action, only) = (Action::Configure, Some(Delivery::PullRequest));
+    render::run_for_repositories(folders, config.as_ref(), now)?;
+    let task = Task { action, only, dry_run: false, with_diff: false };
+    let committed = commit::run(folders, config.as_ref(), task, now)?;
+    let tracked = track::run(folders, config.as_ref(), action, now)?;
+    Ok([committed.lines(false), tracked.lines()].concat())
+}
+
+/// Takes everything away, and holds the request until it is gone.
+fn delete(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
+    let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Delete);
+    let task = Task { action, only: None, dry_run: *dry_run, with_diff: false };
+    let committed = commit::run(folders, config.as_ref(), task, now)?;
+    let tracked = match dry_run {
+        true => track::dry_run(folders)?,
+        false => track::run(folders, config.as_ref(), action, now)?,
+    };
+    Ok([committed.lines(*dry_run), tracked.lines()].concat())
 }

@@ -46,7 +46,7 @@ fn pods_are_ours(world: &World, team: &Team) {
         let ids: BTreeMap<_, _> = statuses.map(|s| (s["name"].as_str().unwrap(), s)).collect();
         for step in spec["initContainers"].as_array().unwrap() {
             let name = step["name"].as_str().unwrap();
-            if !matches!(name, "render" | "commit" | "track") {
+            if !matches!(name, "deliver" | "review" | "delete") {
                 continue;
             }
             assert_eq!(step["image"], world.image, "{step}");
@@ -60,7 +60,7 @@ fn pods_are_ours(world: &World, team: &Team) {
             *steps.entry(name).or_insert(0) += 1;
         }
     }
-    assert!(steps.len() == 3, "{steps:?} of {} Pods", pods.len());
+    assert!(steps.len() == 2, "{steps:?} of {} Pods", pods.len());
 }
 
 pub fn teams_are_created_changed_and_deleted(world: &World) {

@@ -80,8 +80,8 @@ impl Story {
     /// Kratix runs the Pipelines of a request.
     pub fn reconcile(&mut self, name: &'static str) {
         self.text += &format!("\n== kratix reconciles {name}\n");
-        if self.run_pipeline(name, &["render", "commit"], "configure") {
-            self.run_pipeline(name, &["track"], "configure");
+        if self.run_pipeline(name, "deliver", "configure") {
+            self.run_pipeline(name, "review", "configure");
         }
         self.tell();
     }
@@ -89,14 +89,14 @@ impl Story {
     /// Kratix runs the last Pipeline of a request again.
     pub fn track(&mut self, name: &'static str) {
         self.text += &format!("\n== kratix looks after {name}\n");
-        self.run_pipeline(name, &["track"], "configure");
+        self.run_pipeline(name, "review", "configure");
         self.tell();
     }
 
     /// Kratix runs the Pipeline of a request that is being deleted, and forgets it when it may.
     pub fn delete(&mut self, name: &'static str) {
         self.text += &format!("\n== kratix deletes {name}\n");
-        let gone = self.run_pipeline(name, &["commit", "track"], "delete");
+        let gone = self.run_pipeline(name, "delete", "delete");
         self.tell();
         if gone {
             self.text += "and lets it go\n";
@@ -104,8 +104,8 @@ impl Story {
         }
     }
 
-    /// Runs the containers of one Pod, and gives whether Kratix goes on from there.
-    fn run_pipeline(&mut self, name: &'static str, steps: &[&str], action: &str) -> bool {
+    /// Runs the container of one Pod, and gives whether Kratix goes on from there.
+    fn run_pipeline(&mut self, name: &'static str, program: &str, action: &str) -> bool {
         let pod = tempfile::tempdir_in(self.folder.path()).unwrap();
         let request = self.requests.get_mut(name).unwrap();
         let mut object = request["object"].clone();
@@ -120,17 +120,15 @@ impl Story {
         object["status"]["conditions"] = conditions.into_iter().map(|(_, condition)| condition).collect();
         fs::create_dir(pod.path().join("input")).unwrap();
         fs::write(pod.path().join("input/object.yaml"), object.to_string()).unwrap();
-        for step in steps {
-            let mut command = binary(step);
-            for volume in ["input", "output", "metadata"] {
-                command.env(format!("KRATIX_{}", volume.to_uppercase()), pod.path().join(volume));
-            }
-            command.env("GOLDPATH_CONFIG", self.folder.path().join("platform.yaml"));
-            let output = command.env("KRATIX_WORKFLOW_ACTION", action).output().unwrap();
-            assert!(output.status.success() && output.stderr.is_empty(), "{step}: {output:?}");
-            let printed = String::from_utf8(output.stdout).unwrap();
-            printed.lines().for_each(|line| self.text += &format!("  {step}: {line}\n"));
+        let mut command = binary(program);
+        for volume in ["input", "output", "metadata"] {
+            command.env(format!("KRATIX_{}", volume.to_uppercase()), pod.path().join(volume));
         }
+        command.env("GOLDPATH_CONFIG", self.folder.path().join("platform.yaml"));
+        let output = command.env("KRATIX_WORKFLOW_ACTION", action).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{program}: {output:?}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        printed.lines().for_each(|line| self.text += &format!("  {program}: {line}\n"));
         let read = |file: &str| fs::read(pod.path().join("metadata").join(file)).ok();
         let status = serde_yaml::from_slice(&read("status.yaml").unwrap()).unwrap();
         request["control"] = read("workflow-control.yaml").map_or(Value::Null, |c| serde_yaml::from_slice(&c).unwrap());
