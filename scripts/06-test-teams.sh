@@ -132,22 +132,22 @@ head_of() { # OWNER/NAME
 # Kratix's side -------------------------------------------------------------------------------------------------------------
 
 jobs_of() { kubectl get jobs --namespace "$namespace" --selector "app.kubernetes.io/managed-by=Kratix,kratix.io/promise-name=team,kratix.io/resource-name=$1" --output json; }
-pods_are_right() { # NAME: those of `deliver` have run our image, as nobody, on a read-only file system, within 64 MiB
+pods_are_right() { # NAME: those of `claim` have run our image, as nobody, on a read-only file system, within 64 MiB
   jobs_of "$1" >"$work/jobs" || return
   kubectl get pods --namespace "$namespace" --output json >"$work/pods" || return
   jq -e --slurpfile jobs "$work/jobs" --arg image "$image" '
-    [$jobs[0].items[] | select(.metadata.labels["kratix.io/pipeline-name"] == "deliver") | .metadata.name] as $names
+    [$jobs[0].items[] | select(.metadata.labels["kratix.io/pipeline-name"] == "claim") | .metadata.name] as $names
     | [.items[] | select(any(.metadata.ownerReferences[]?; .name | IN($names[])))]
-    | length > 0 and all(.spec.initContainers | map(select(.name == "deliver")) | length == 1 and all(
+    | length > 0 and all(.spec.initContainers | map(select(.name == "claim")) | length == 1 and all(
         .image == $image and .securityContext.runAsNonRoot and .securityContext.readOnlyRootFilesystem
         and .securityContext.allowPrivilegeEscalation == false and .resources.limits.memory == "64Mi"))
-      and all(.[].status.initContainerStatuses[]? | select(.name == "deliver"); .restartCount == 0)' "$work/pods"
+      and all(.[].status.initContainerStatuses[]? | select(.name == "claim"); .restartCount == 0)' "$work/pods"
 }
 no_crash() {
   jobs_of "$1" >"$work/jobs" && kubectl get pods --namespace "$namespace" --output json >"$work/pods" &&
     jq -e --slurpfile jobs "$work/jobs" '[$jobs[0].items[].metadata.name] as $names
       | [.items[] | select(any(.metadata.ownerReferences[]?; .name | IN($names[])))]
-      | length > 0 and all(.[].status.initContainerStatuses[]? | select(.name | IN("deliver", "review", "delete")); .restartCount == 0)' "$work/pods"
+      | length > 0 and all(.[].status.initContainerStatuses[]? | select(.name | IN("claim", "deliver", "delete")); .restartCount == 0)' "$work/pods"
 }
 works_of() { kubectl get works --namespace "$namespace" --output json | jq --arg name "$1" '[.items[] | select(.spec.promiseName == "team" and .spec.resourceName == $name)]'; }
 unpack_work() { # NAME: the files of its Work, in $work/work/NAME
@@ -237,7 +237,7 @@ review() { # NAME BRANCH
   expect 30 "$1: its merge commit is known" merged_as "$number"
   expect 420 "$1: it is applied" status_says "$commit" "goldpath/apply: teams/$id-$1" success
 }
-# `review` comes back ever later, at most after five minutes; Kratix runs it at once if it is asked to.
+# `deliver` comes back ever later, at most after five minutes; Kratix runs it at once if it is asked to.
 look_again() { run kubectl label "teams.platform.kratix.io/$1" --namespace "$namespace" --overwrite kratix.io/manual-reconciliation=true; }
 branch_of() { printf 'goldpath/%steam/%s/%s' "${2:-}" "$namespace" "$1"; }
 
@@ -354,7 +354,7 @@ has_run_again() { # both Pipelines, as Jobs that were not there before
   jobs_of alpha >"$work/jobs" && jq -e --slurpfile before "$work/jobs.before" '($before[0].items | map(.metadata.name)) as $old
     | [.items[] | select((.metadata.name | IN($old[]) | not) and any(.status.conditions[]?; .type == "Complete" and .status == "True"))
         | .metadata.labels["kratix.io/pipeline-name"]]
-    | index("deliver") != null and index("review") != null' "$work/jobs" && team_says alpha "$(applied)"
+    | index("claim") != null and index("deliver") != null' "$work/jobs" && team_says alpha "$(applied)"
 }
 unchanged() { [ "$(head_of "$catalog")$(head_of "$infrastructure")$(listing "$state" "$(store_folder alpha)")" = "$before" ]; }
 expect 180 "alpha: has run again" has_run_again

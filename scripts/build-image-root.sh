@@ -21,7 +21,7 @@ headers=$(readelf --program-headers "$binaries/goldpath")
 
 install -d -m 755 "$root"
 install -D -m 755 -t "$root" "$binaries/goldpath"
-for step in deliver review delete render commit track; do ln -s goldpath "$root/$step"; done
+for step in claim deliver delete render commit track; do ln -s goldpath "$root/$step"; done
 install -D -m 644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"
 # `commit` keeps its copy of a remote repository there.
 install -d -m 1777 "$root/tmp"

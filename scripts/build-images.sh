@@ -188,7 +188,7 @@ build_archive() {
   layer=$(add application/vnd.oci.image.layer.v1.tar+gzip "$work/layer.tar.gz")
   gzip -dc <"$work/layer.tar.gz" >"$work/layer.tar"
 
-  # No entry point: each container of a Promise names what it runs: /deliver, /review, /delete.
+  # No entry point: each container of a Promise names what it runs: /claim, /deliver, /delete.
   jq -cSn --arg architecture "$architecture" --arg created "$created" --arg layer "$(digest_of "$work/layer.tar")" \
     --arg version "$version" --arg revision "$revision" --arg source "${SOURCE_URL:-}" '{
       architecture: $architecture, os: "linux", created: $created,

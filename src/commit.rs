@@ -3,12 +3,14 @@
 //! It does nothing where an earlier step has asked for an end. What may pass ends in a later run,
 //! never in an exit code; running it again finishes what was begun.
 
-use crate::config::{self, Config, Loaded};
+use crate::config::{Config, Loaded};
 use crate::file_tree::FileTree;
 use crate::kratix::{Action, Condition, Delivered, Folders, Status};
 use crate::promise::Role;
 use crate::render::{refuse, wait};
-use crate::repository::{Cause, Delivery, Outcome, Owner, PullRequest, PullRequestState, Undelivered, deliver, short};
+use crate::repository::{
+    Cause, Delivery, Extent, Outcome, Owner, PullRequest, PullRequestState, Undelivered, deliver, short,
+};
 use crate::request::Request;
 use crate::violation::Refusal;
 use anyhow::{Context, Result, anyhow};
@@ -35,11 +37,8 @@ pub enum Committed {
 pub struct Task {
     /// Bring the files in, or take them out.
     pub action: Action,
-    /// Only in repositories that are delivered to so; what is proposed comes after what is committed, in a Pipeline of
-    /// its own, so that manifests need not wait for it.
-    pub only: Option<config::Delivery>,
-    /// Only find out what it would do, and write nothing.
-    pub dry_run: bool,
+    /// How far.
+    pub extent: Extent,
     /// Tell the changes as a diff too.
     pub with_diff: bool,
 }
@@ -49,7 +48,8 @@ pub struct Task {
 /// # Errors
 /// A broken contract: no request, a folder that cannot be read or written.
 pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) -> Result<Committed> {
-    if task.action == Action::Delete && !task.dry_run {
+    let dry_run = task.extent == Extent::DryRun;
+    if task.action == Action::Delete && !dry_run {
         folders.clear_verdict()?;
     }
     if folders.is_stopped() {
@@ -62,11 +62,6 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
     };
     let before = Status::of_object(request.status);
     let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
-    if task.only == Some(config::Delivery::PullRequest) && before.goldpath.observed_generation != request.generation {
-        let why = "the request was changed meanwhile, and is delivered from the beginning";
-        wait(folders, &object, status, "Delivered", "Changed", why, now)?;
-        return Ok(Committed::Later(why.to_owned()));
-    }
     let delivery = |config: &Config| -> Result<Delivery> {
         let files = match task.action {
             Action::Configure => folders.read_repositories()?,
@@ -77,7 +72,6 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
         Ok(Delivery {
             cause: Cause { request: request.identity.clone(), generation: request.generation },
             action: task.action,
-            only: task.only,
             files,
             pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
             author: config.author.clone(),
@@ -97,8 +91,8 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
         .filter_map(|(role, files)| Some((*role, module_of(*role, files)?)))
         .collect();
     let result = match (config, delivery) {
-        (Ok(config), Some(delivery)) => within(config, delivery, task.dry_run, |role, outcome| {
-            if !task.dry_run {
+        (Ok(config), Some(delivery)) => within(config, delivery, task.extent, |role, outcome| {
+            if !dry_run {
                 // Remembered at once, for the run that comes after one that was killed.
                 journal(&mut status, role, &outcome, modules.get(&role).cloned());
                 folders.write_status(&status)?;
@@ -109,7 +103,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
         (Err(error), _) => Err(Undelivered::Passing(anyhow!("{error:#}"))),
         (Ok(_), None) => anyhow::bail!("there is nothing to deliver: our bug"),
     };
-    if task.dry_run {
+    if dry_run {
         return Ok(match result {
             Ok(()) => Committed::Done(outcomes),
             Err(error @ Undelivered::Taken { .. }) => Committed::Refused(error.to_string()),
@@ -125,7 +119,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             if task.action == Action::Delete {
                 folders.clear_outputs()?;
             }
-            let is_left = |role: &Role| task.only == Some(config::Delivery::Commit) && !outcomes.contains_key(role);
+            let is_left = |role: &Role| !outcomes.contains_key(role);
             let next: Vec<_> = Role::ALL.into_iter().filter(is_left).map(Role::as_str).collect();
             let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
             let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
@@ -170,7 +164,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
 fn within(
     config: &Config,
     delivery: Delivery,
-    dry_run: bool,
+    extent: Extent,
     mut done: impl FnMut(Role, Outcome) -> Result<()>,
 ) -> Result<Result<(), Undelivered>> {
     enum Event {
@@ -183,7 +177,7 @@ fn within(
     std::thread::spawn(move || {
         // The receiver is gone only when its time is up: nobody waits for the result then.
         let tell = |role, outcome| drop(sender.send(Event::Done(role, outcome)));
-        let result = deliver(&config, &delivery, dry_run, Instant::now() + limit.mul_f32(0.8), tell);
+        let result = deliver(&config, &delivery, extent, Instant::now() + limit.mul_f32(0.8), tell);
         let _ = sender.send(Event::End(result));
     });
     loop {
@@ -241,7 +235,7 @@ fn place((repository, delivered): (&str, &Delivered)) -> String {
     }
 }
 
-/// Says in the status what is done; it is not all where something is proposed `next`.
+/// Says in the status what is done; it is not all where something comes `next`.
 fn record(status: &mut Status, next: &[&str], generation: Option<u64>, now: Timestamp, action: Action) {
     let journal = &status.goldpath.repositories;
     let done: Vec<_> = journal.iter().map(|(name, delivered)| (name.as_str(), delivered)).collect();
@@ -250,16 +244,14 @@ fn record(status: &mut Status, next: &[&str], generation: Option<u64>, now: Time
     let is_closed = |pull: &PullRequest| pull.state == PullRequestState::Closed;
     let declined = done.clone().any(|(_, delivered)| delivered.pull_request.as_ref().is_some_and(is_closed));
     let advice = match action {
-        _ if !next.is_empty() => format!("; {} is proposed next", next.join(", ")),
-        _ if !declined => String::new(),
-        Action::Configure => "; nothing is proposed again until the request changes".to_owned(),
-        Action::Delete => "; the deletion goes on when it is open again".to_owned(),
+        Action::Configure => "; nothing is proposed again until the request changes",
+        Action::Delete => "; the deletion goes on when it is open again",
     };
-    let message = format!("{verb} {}{advice}", done.map(place).collect::<Vec<_>>().join(", "));
-    let (holds, reason) = match declined {
-        true => ("False", "Declined"),
-        false if next.is_empty() => ("True", "Delivered"),
-        false => ("False", "Proposing"),
+    let places = done.map(place).collect::<Vec<_>>().join(", ");
+    let (holds, reason, message) = match next {
+        [] if declined => ("False", "Declined", format!("{verb} {places}{advice}")),
+        [] => ("True", "Delivered", format!("{verb} {places}")),
+        next => ("False", "Delivering", format!("delivered next to {}", next.join(", "))),
     };
     status.goldpath.observed_generation = generation;
     status.goldpath.attempts = 0;

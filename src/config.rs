@@ -234,14 +234,6 @@ impl Remote {
             token: None,
         })
     }
-
-    /// How changes reach it.
-    pub const fn delivery(&self) -> Delivery {
-        match self {
-            Self::Git(_) => Delivery::Commit,
-            Self::Gitea(gitea) => gitea.delivery,
-        }
-    }
 }
 
 impl fmt::Display for Remote {

@@ -8,7 +8,7 @@ mod gitea;
 mod index;
 pub(crate) mod inventory;
 
-use crate::config::{self, Author, Config, Remote};
+use crate::config::{Author, Config, Remote};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
 use crate::promise::Role;
@@ -41,8 +41,6 @@ pub struct Delivery {
     pub cause: Cause,
     /// Bring the files in, or take them out.
     pub action: Action,
-    /// Only to repositories that are delivered to so.
-    pub only: Option<config::Delivery>,
     /// All files of it in each repository; none to take away what there is.
     pub files: BTreeMap<Role, FileTree>,
     /// The pull requests that earlier runs opened, by their numbers.
@@ -196,9 +194,18 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Delivers to every repository that there are files for, or to those that [`Delivery::only`] says, and tells `done`
-/// of each. Nothing is committed to any before it is known that nothing is in the way in all of them; what is only
-/// proposed comes after that, and looks at its own. With `dry_run` it only finds out what it would do.
+/// How far a delivery goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// It finds out what it would do, and writes nothing.
+    DryRun,
+    /// From then on nobody else gets the files' paths. Where that cannot be said otherwise, the files are committed.
+    Claim,
+    /// The files are there, or are proposed.
+    Whole,
+}
+
+/// Delivers to every repository that there are files for, and tells `done` of each that is done.
 ///
 /// # Errors
 /// A file that belongs to another request, before anything is written; anything that may pass, a
@@ -206,7 +213,7 @@ impl fmt::Display for Owner {
 pub fn deliver(
     config: &Config,
     delivery: &Delivery,
-    dry_run: bool,
+    extent: Extent,
     deadline: Instant,
     mut done: impl FnMut(Role, Outcome),
 ) -> Result<(), Undelivered> {
@@ -216,32 +223,30 @@ pub fn deliver(
             .repositories
             .get(role)
             .with_context(|| format!("the configuration names no repository for {}", role.as_str()))?;
-        let is_meant = delivery.only.is_none_or(|only| only == remote.delivery());
-        if !is_meant && delivery.only == Some(config::Delivery::PullRequest) {
-            continue;
-        }
         let mut target = match remote {
             Remote::Git(remote) => Target::Git(Box::new(git::Branch::open(remote)?)),
             Remote::Gitea(remote) => {
-                Target::Gitea(Box::new(gitea::Repository::open(remote, &config.patience, deadline, dry_run)?))
+                Target::Gitea(Box::new(gitea::Repository::open(remote, &config.patience, deadline, extent)?))
             }
         };
         let preview = match &mut target {
             Target::Git(branch) => branch.preview(*role, delivery, files)?,
             Target::Gitea(repository) => repository.preview(*role, delivery, files)?,
         };
-        match dry_run {
-            true => done(*role, preview),
-            false if is_meant => open.push((*role, files, target)),
-            false => {}
+        match extent {
+            Extent::DryRun => done(*role, preview),
+            Extent::Claim | Extent::Whole => open.push((*role, files, target)),
         }
     }
     for (role, files, mut target) in open {
         let outcome = match &mut target {
-            Target::Git(branch) => branch.commit(role, delivery, files, deadline)?,
-            Target::Gitea(repository) => repository.deliver(role, delivery, files)?,
+            Target::Git(branch) => Some(branch.commit(role, delivery, files, deadline)?),
+            Target::Gitea(repository) if extent == Extent::Claim => repository.claim(role, delivery, files)?,
+            Target::Gitea(repository) => Some(repository.deliver(role, delivery, files)?),
         };
-        done(role, outcome);
+        if let Some(outcome) = outcome {
+            done(role, outcome);
+        }
     }
     Ok(())
 }

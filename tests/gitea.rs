@@ -81,6 +81,26 @@ fn a_request_that_was_refused_is_let_go() {
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+fn what_is_claimed_nobody_else_gets_and_whoever_writes_writes_it_too() {
+    let mut story = Story::new("claims");
+    story.apply("alpha", "alpha", "Alpha");
+    story.claim("beta", "beta", "Beta");
+    story.claim("gamma", "beta", "Another Beta");
+    story.claim("beta", "beta", "Betas");
+    story.edit("gamma", "beta", "Without a claim");
+    story.track("gamma");
+    story.apply("delta", "delta", "Delta");
+    story.reconcile("beta");
+    // Deleted before it was written: whoever writes afterwards does not bring it back.
+    story.claim("echo", "echo", "Echo");
+    story.delete("echo");
+    story.claim("gamma", "echo", "Echo");
+    story.reconcile("alpha");
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
 fn two_teams_share_the_catalogs_branch_and_are_proposed_beside_each_other() {
     let mut story = Story::new("two");
     story.apply("alpha", "alpha", "Alpha");

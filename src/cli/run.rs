@@ -12,7 +12,7 @@ use crate::document::{Node, to_json};
 use crate::kratix::{Action, Folders, Phase, Status};
 use crate::promise::Role;
 use crate::render::{self, Rendered, count};
-use crate::repository::{Outcome, create_repository, short};
+use crate::repository::{Extent, Outcome, create_repository, short};
 use crate::request::{Identity, Request};
 use crate::track::{self, Tracked};
 use crate::violation::{Violation, is_deceptive};
@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let now = commit::now()?;
     let action = if arguments.delete { Action::Delete } else { Action::Configure };
-    let task = Task { action, only: None, dry_run: false, with_diff: arguments.diff };
+    let task = Task { action, extent: Extent::Whole, with_diff: arguments.diff };
     let color = is_colored(&std::io::stderr());
     let mut entries = Vec::new();
     let mut failed = false;

@@ -1,15 +1,16 @@
 //! What containers run: the library's steps, with Kratix's folders, and the Pipelines that a Promise makes of them.
 //! The program is the one that it is called by the name of.
 //!
-//! A container costs the cluster more than all that we do in it, so a Pipeline is one. What nobody is asked about is
-//! delivered in the first, so that the manifests do not wait for a pull request.
+//! A container costs the cluster more than all that we do in it, so a Pipeline is one. The manifests go out with the
+//! first, which only claims what they name, because commits and pull requests take a hundred times as long.
 #![expect(clippy::print_stdout, reason = "a step's log is its output")]
 
 use super::ConfigArgs;
 use crate::commit::{self, Task};
-use crate::config::Delivery;
 use crate::kratix::{Action, Folders};
-use crate::{render, track};
+use crate::render::{self, Rendered};
+use crate::repository::Extent;
+use crate::track;
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
@@ -85,8 +86,8 @@ pub(super) fn run(name: &str) -> Option<Result<ExitCode>> {
         "render" => render(&Render::parse()),
         "commit" => commit(&Commit::parse()),
         "track" => track(&Track::parse()),
-        "deliver" => deliver(&Pipeline::read("deliver", "Render a request, and commit where nobody is asked")),
-        "review" => review(&Pipeline::read("review", "Propose what is to be reviewed, and say what became of it")),
+        "claim" => claim(&Pipeline::read("claim", "Render a request, and claim the paths of its files")),
+        "deliver" => deliver(&Pipeline::read("deliver", "Deliver the files of a request, and say what became of them")),
         "delete" => delete(&Pipeline::read("delete", "Take away what a request brought about")),
         _ => return None,
     };
@@ -103,8 +104,12 @@ fn render(Render { folders, config }: &Render) -> Result<Vec<String>> {
 }
 
 fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<String>> {
-    let task = Task { action: *action, only: None, dry_run: *dry_run, with_diff: false };
+    let task = Task { action: *action, extent: extent(Extent::Whole, *dry_run), with_diff: false };
     Ok(commit::run(folders, config.load_as_step().as_ref(), task, commit::now()?)?.lines(*dry_run))
+}
+
+const fn extent(extent: Extent, dry_run: bool) -> Extent {
+    if dry_run { Extent::DryRun } else { extent }
 }
 
 fn track(Track { folders, config, action, dry_run }: &Track) -> Result<Vec<String>> {
@@ -114,33 +119,34 @@ fn track(Track { folders, config, action, dry_run }: &Track) -> Result<Vec<Strin
     Ok(track::run(folders, config.load_as_step().as_ref(), *action, commit::now()?)?.lines())
 }
 
-/// Renders, and commits where nobody is asked.
-fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
+/// Renders, and sees to it that nobody else gets what the manifests name.
+fn claim(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
     let (config, now) = (config.load_as_step(), commit::now()?);
-    let task = Task { action: Action::Configure, only: Some(Delivery::Commit), dry_run: *dry_run, with_diff: false };
+    let task = Task { action: Action::Configure, extent: extent(Extent::Claim, *dry_run), with_diff: false };
     let rendered = render::run(folders, config.as_ref(), now)?;
     let committed = commit::run(folders, config.as_ref(), task, now)?;
     Ok([rendered.lines(), committed.lines(*dry_run)].concat())
 }
 
-/// Proposes the rest, and says what became of all.
-fn review(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
+/// Delivers what is for the repositories, and says what became of it.
+fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
     if *dry_run {
         return Ok(track::dry_run(folders)?.lines());
     }
-    let (config, now) = (config.load_as_step(), commit::now()?);
-    let (action, only) = (Action::Configure, Some(Delivery::PullRequest));
-    render::run_for_repositories(folders, config.as_ref(), now)?;
-    let task = Task { action, only, dry_run: false, with_diff: false };
+    let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Configure);
+    let task = Task { action, extent: Extent::Whole, with_diff: false };
+    let rendered = render::run_for_repositories(folders, config.as_ref(), now)?;
     let committed = commit::run(folders, config.as_ref(), task, now)?;
     let tracked = track::run(folders, config.as_ref(), action, now)?;
-    Ok([committed.lines(false), tracked.lines()].concat())
+    // What it rendered was told by the first Pipeline.
+    let rendered = if let Rendered::Done(_) = rendered { Vec::new() } else { rendered.lines() };
+    Ok([rendered, committed.lines(false), tracked.lines()].concat())
 }
 
 /// Takes everything away, and holds the request until it is gone.
 fn delete(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
     let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Delete);
-    let task = Task { action, only: None, dry_run: *dry_run, with_diff: false };
+    let task = Task { action, extent: extent(Extent::Whole, *dry_run), with_diff: false };
     let committed = commit::run(folders, config.as_ref(), task, now)?;
     let tracked = match dry_run {
         true => track::dry_run(folders)?,

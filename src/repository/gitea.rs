@@ -11,14 +11,15 @@ mod sight;
 pub(crate) mod snapshot;
 
 use super::inventory::{self, Changes, Overlay, Plan, Tree, Unplanned};
-use super::{Cause, Delivery, Outcome, Undelivered};
+use super::{Cause, Delivery, Extent, Outcome, Owner, Undelivered};
 use crate::config::{self, GiteaRemote, Patience};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::{Failure, Gitea};
+use crate::kratix::Action;
 use crate::promise::Role;
 use anyhow::{Context, Result, anyhow};
 use base64::engine::general_purpose::STANDARD as BASE64;
-use queue::{Queue, Turn};
+use queue::{Queue, Ticket, Turn};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use snapshot::Snapshot;
@@ -206,6 +207,19 @@ impl Api {
     }
 }
 
+/// Refuses files of which somebody else has claimed one before.
+fn refuse_claimed(earlier: &[Ticket], role: Role, files: &FileTree) -> Result<(), Tried> {
+    for ticket in earlier {
+        for path in files.paths() {
+            if ticket.files.paths().any(|p| p == path || p.is_above(path) || path.is_above(p)) {
+                let owner = Owner::Request(ticket.cause.request.clone());
+                return Err(Tried::Ended(Undelivered::Taken { repository: role, path: path.clone(), owner }));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Where a commit goes.
 #[derive(Clone, Copy)]
 enum On<'a> {
@@ -220,12 +234,18 @@ impl Repository {
     ///
     /// # Errors
     /// A token or certificate that cannot be read.
-    pub fn open(remote: &GiteaRemote, patience: &Patience, deadline: Instant, dry_run: bool) -> Result<Self> {
+    pub fn open(remote: &GiteaRemote, patience: &Patience, deadline: Instant, extent: Extent) -> Result<Self> {
         // Later than the last try begins, earlier than the process ends.
         let end = deadline + patience.deadline.mul_f32(0.15);
         let gitea = Gitea::open(remote, patience.call)?.until(end);
         let api = Arc::new(Api { gitea, remote: remote.clone() });
-        Ok(Self { api, patience: *patience, deadline, create: remote.create && !dry_run, snapshot: None })
+        Ok(Self {
+            api,
+            patience: *patience,
+            deadline,
+            create: remote.create && extent != Extent::DryRun,
+            snapshot: None,
+        })
     }
 
     /// What a delivery would change on the branch now; writes nothing, so that there is no diff.
@@ -253,12 +273,55 @@ impl Repository {
         }
     }
 
+    /// Keeps the files' paths for the request, until they are written: whoever comes later is refused them. Where that
+    /// cannot be kept, it writes them at once, and gives what it did. What is proposed to a person nobody can be kept from
+    /// proposing too.
+    ///
+    /// # Errors
+    /// As [`Repository::deliver`]; a path that somebody else has claimed is in the way.
+    pub fn claim(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Option<Outcome>, Undelivered> {
+        if self.api.remote.delivery == config::Delivery::PullRequest {
+            return Ok(None);
+        }
+        let mut queue = Queue::new(self.api.clone(), &delivery.cause, files);
+        let claimed = self.with_retries(|repository| {
+            let snapshot = repository.read(delivery)?;
+            if repository.plan(&*snapshot, role, &delivery.cause, files)?.is_empty() {
+                return Ok(true);
+            }
+            let Some(earlier) = queue.claim(snapshot.commit.is_some())? else {
+                return Ok(false);
+            };
+            refuse_claimed(&earlier, role, files)?;
+            // Read after that: an earlier claim that is not there any more is on the branch.
+            let snapshot = repository.read(delivery)?;
+            repository.plan(&*snapshot, role, &delivery.cause, files)?;
+            Ok(true)
+        });
+        if self.unless_taken(claimed, &mut queue)? { Ok(None) } else { self.commit(role, delivery, files).map(Some) }
+    }
+
+    /// Gives up what was claimed by a request that is refused.
+    fn unless_taken<T>(&mut self, result: Result<T, Undelivered>, queue: &mut Queue) -> Result<T, Undelivered> {
+        if let Err(Undelivered::Taken { .. }) = result {
+            self.with_retries(|_| Ok(queue.give_up()?))?;
+        }
+        result
+    }
+
     /// Makes the branch hold the files. Who loses a race waits in line, and who is first there
     /// writes what all of them have to write.
     fn commit(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
         let mut queue = Queue::new(self.api.clone(), &delivery.cause, files);
         let mut changes = Vec::new();
-        self.with_retries(|repository| {
+        let mut may_be_written = delivery.action == Action::Delete;
+        let committed = self.with_retries(|repository| {
+            if may_be_written && queue.give_up()? {
+                // Whoever has seen the claim writes it in this time, or not at all.
+                std::thread::sleep(queue::LIFETIME);
+                repository.snapshot = None;
+            }
+            may_be_written = false;
             // In this order: what is taken from the queue was still waiting at that commit.
             let snapshot = repository.read(delivery)?;
             let plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
@@ -269,26 +332,31 @@ impl Repository {
                 queue.give_up()?;
                 return Ok(outcome);
             }
-            changes.clone_from(&plan.changes);
-            let others = match queue.turn(snapshot.commit.is_some())? {
+            let mut orders = match queue.turn(snapshot.commit.is_some())? {
                 Turn::After { first, others } => {
                     queue.wait(first, others, repository.deadline)?;
                     return Err(Tried::Again);
                 }
-                Turn::Ours(others) => others,
+                Turn::Ours(orders) => orders,
             };
-            if delivery.with_diff {
-                outcome.diff = snapshot.diff(&plan)?;
+            refuse_claimed(&orders.before, role, files)?;
+            // More than one commit takes: ours is not in this one.
+            let is_last = orders.before.len() <= queue::MAX_TOGETHER;
+            if !is_last {
+                orders.before.truncate(queue::MAX_TOGETHER);
+                orders.after.clear();
             }
             let mut overlay = Overlay::new(&*snapshot);
-            overlay.apply(&plan);
-            let mut plans = vec![(&delivery.cause, plan)];
-            for ticket in &others {
-                // What cannot be planned is its own delivery's to report.
-                if let Ok(plan) = repository.plan(&overlay, role, &ticket.cause, &ticket.files) {
-                    overlay.apply(&plan);
-                    plans.push((&ticket.cause, plan));
+            let mut plans = repository.plan_all(&mut overlay, role, &orders.before);
+            if is_last {
+                let plan = repository.plan(&overlay, role, &delivery.cause, files)?;
+                overlay.apply(&plan);
+                changes.clone_from(&plan.changes);
+                if delivery.with_diff {
+                    outcome.diff = snapshot.diff(&plan)?;
                 }
+                plans.push((&delivery.cause, plan));
+                plans.extend(repository.plan_all(&mut overlay, role, &orders.after));
             }
             let parts: Vec<_> = plans.iter().filter(|(_, plan)| !plan.is_empty()).map(|(c, p)| (*c, p)).collect();
             let message = super::message(&parts, &delivery.trailers);
@@ -301,15 +369,18 @@ impl Repository {
                 }
                 Err(error) => return Err(error.into()),
             };
-            queue.served(&others)?;
-            if commit.parents.first().map(|p| &p.sha) != snapshot.commit.as_ref() {
-                // The index was made for another commit than the one that this is built on.
+            queue.served(&orders)?;
+            // Or the index was made for another commit than the one that this is built on.
+            let is_on_top = commit.parents.first().map(|p| &p.sha) == snapshot.commit.as_ref();
+            if !is_last || !is_on_top {
                 return Err(Tried::Again);
             }
+            queue.end()?;
             outcome.changes = std::mem::take(&mut changes);
             outcome.commit = Some(commit.sha);
             Ok(outcome)
-        })
+        });
+        self.unless_taken(committed, &mut queue)
     }
 
     /// What the branch holds: what was read before, or is now.
@@ -351,6 +422,24 @@ impl Repository {
             Unplanned::Taken(path, owner) => Tried::Ended(Undelivered::Taken { repository: role, path, owner }),
             Unplanned::Unread(error) => Tried::from(error),
         })
+    }
+
+    /// What tickets change, one after the other, on top of `overlay`. What cannot be planned is its own delivery's to
+    /// report.
+    fn plan_all<'t>(
+        &self,
+        overlay: &mut Overlay<'_, Snapshot>,
+        role: Role,
+        tickets: &'t [Ticket],
+    ) -> Vec<(&'t Cause, Plan)> {
+        let mut plans = Vec::new();
+        for ticket in tickets {
+            if let Ok(plan) = self.plan(overlay, role, &ticket.cause, &ticket.files) {
+                overlay.apply(&plan);
+                plans.push((&ticket.cause, plan));
+            }
+        }
+        plans
     }
 
     /// Tries until it is done: a lost race until the deadline, what may pass as often as the

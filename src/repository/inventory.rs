@@ -147,7 +147,12 @@ impl<T: Tree> Tree for Overlay<'_, T> {
     }
 
     fn likely_owners(&self, path: &RelativePath) -> Result<Vec<Identity>> {
-        self.base.likely_owners(path)
+        let mut likely = Vec::new();
+        for (path, content) in self.changes.iter().filter(|(path, _)| path.as_str().starts_with(FOLDER)) {
+            likely.extend(content.as_ref().map(|content| parse(path, content)).transpose()?.map(|found| found.request));
+        }
+        likely.extend(self.base.likely_owners(path)?);
+        Ok(likely)
     }
 }
 

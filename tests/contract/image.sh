@@ -51,7 +51,7 @@ node_images ls "name==$image" | grep -q "$digest" || fail "containerd has anothe
 kubectl delete namespace "$namespace" --ignore-not-found --wait --timeout=60s >/dev/null
 kubectl create namespace "$namespace" >/dev/null
 kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted >/dev/null
-commands=('["/deliver","--version"]' '["/review","--version"]' '["/delete","--version"]' '["goldpath","--version"]')
+commands=('["/claim","--version"]' '["/deliver","--version"]' '["/delete","--version"]' '["goldpath","--version"]')
 for command in "${commands[@]}"; do
   jq -n --arg image "$image" --argjson command "$command" '{
     name: ($command[0] | ltrimstr("/")), image: $image, imagePullPolicy: "Never", command: $command,
@@ -70,7 +70,7 @@ kubectl wait --namespace "$namespace" --for=jsonpath='{.status.phase}'=Succeeded
   fail "the Pod did not succeed"
 }
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' Cargo.toml)
-for name in deliver review delete goldpath; do
+for name in claim deliver delete goldpath; do
   said=$(kubectl logs --namespace "$namespace" pod/versions --container "$name")
   [ "$said" = "$name $version" ] || fail "$name --version says \`$said\`"
 done

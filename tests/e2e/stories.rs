@@ -46,7 +46,7 @@ fn pods_are_ours(world: &World, team: &Team) {
         let ids: BTreeMap<_, _> = statuses.map(|s| (s["name"].as_str().unwrap(), s)).collect();
         for step in spec["initContainers"].as_array().unwrap() {
             let name = step["name"].as_str().unwrap();
-            if !matches!(name, "deliver" | "review" | "delete") {
+            if !matches!(name, "claim" | "deliver" | "delete") {
                 continue;
             }
             assert_eq!(step["image"], world.image, "{step}");

@@ -63,8 +63,21 @@ impl Story {
         fs::write(self.folder.path().join("platform.yaml"), config.to_string()).unwrap();
     }
 
-    /// Somebody applies a request for a Team, new or edited.
+    /// Somebody applies a request for a Team, new or edited, and Kratix runs its Pipelines.
     pub fn apply(&mut self, name: &'static str, id: &str, full_name: &str) {
+        self.edit(name, id, full_name);
+        self.reconcile(name);
+    }
+
+    /// Somebody applies a request, and Kratix gets no further than the first Pipeline.
+    pub fn claim(&mut self, name: &'static str, id: &str, full_name: &str) {
+        self.edit(name, id, full_name);
+        self.text += &format!("\n== kratix begins with {name}\n");
+        self.run_pipeline(name, "claim", "configure");
+        self.tell();
+    }
+
+    pub fn edit(&mut self, name: &'static str, id: &str, full_name: &str) {
         let new = || json!({"object": {"metadata": {"generation": 0}, "status": {}}});
         let object = &mut self.requests.entry(name).or_insert_with(new)["object"];
         let generation = object["metadata"]["generation"].as_u64().unwrap() + 1;
@@ -74,14 +87,13 @@ impl Story {
             "spec": {"id": id, "name": full_name},
         });
         self.text += &format!("\n== somebody applies {name}: {id}, {full_name}");
-        self.reconcile(name);
     }
 
     /// Kratix runs the Pipelines of a request.
     pub fn reconcile(&mut self, name: &'static str) {
         self.text += &format!("\n== kratix reconciles {name}\n");
-        if self.run_pipeline(name, "deliver", "configure") {
-            self.run_pipeline(name, "review", "configure");
+        if self.run_pipeline(name, "claim", "configure") {
+            self.run_pipeline(name, "deliver", "configure");
         }
         self.tell();
     }
@@ -89,7 +101,7 @@ impl Story {
     /// Kratix runs the last Pipeline of a request again.
     pub fn track(&mut self, name: &'static str) {
         self.text += &format!("\n== kratix looks after {name}\n");
-        self.run_pipeline(name, "review", "configure");
+        self.run_pipeline(name, "deliver", "configure");
         self.tell();
     }
 
@@ -236,7 +248,13 @@ impl Story {
             });
             pulls.insert(format!("#{}", pull["number"]), shown);
         }
-        json!({"branch": branches, "pull": pulls})
+        let drafts = get("/releases?draft=true").1;
+        // Without when it was.
+        let claim =
+            |draft: &Value| draft["tag_name"].as_str().unwrap().rsplit_once('/').map(|(claim, _)| claim.to_owned());
+        let claims: BTreeMap<_, _> =
+            drafts.as_array().unwrap().iter().filter_map(claim).map(|c| (c, "there")).collect();
+        json!({"branch": branches, "pull": pulls, "draft": claims})
     }
 
     /// Compares what came of it with what was expected.

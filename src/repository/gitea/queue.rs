@@ -1,15 +1,18 @@
-//! The line of deliveries that wait for one branch.
+//! What waits to be written to one branch: the line of those that write, and what others have claimed.
 //!
-//! A writer that finds nobody waiting writes at once. Who loses a race, or finds others waiting,
-//! leaves a ticket with what it has to write; the oldest ticket's owner writes what all of them
-//! say, as one commit. A ticket is a draft release, because that is the one thing in a repository
-//! that Gitea keeps in its database alone: making, listing and removing one takes some 10 ms each,
-//! a commit thirty times that. Nobody but who may write the repository sees it.
+//! A writer that finds nobody waiting writes at once. Who loses a race, or finds others waiting, leaves a ticket with what
+//! it has to write; the oldest ticket's owner writes what all of them say, as one commit. A ticket is a draft release,
+//! because that is the one thing in a repository that Gitea keeps in its database alone: making, listing and removing one
+//! takes some 10 ms each, a commit thirty times that. Nobody but who may write the repository sees it.
 //!
-//! The line only saves work. What decides is the branch: a ticket that is lost, late or doubled
-//! costs a try, never a file. A ticket of a killed writer counts for [`LIFETIME`], and is then
-//! removed by whoever sees it. Tickets are signed with the token that all of them hold: who may
-//! only write the repository cannot have something written in Goldpath's name.
+//! The line only saves work. What decides is the branch: a ticket that is lost, late or doubled costs a try, never a file.
+//! A ticket of a killed writer counts for [`LIFETIME`], and is then removed by whoever sees it.
+//!
+//! A claim is a ticket without a writer: it keeps paths for a request until somebody has written them, and of two claims
+//! the older one counts. Every writer looks at all claims before it writes, and writes them too.
+//!
+//! Tickets are signed with the token that all of them hold: who may only write the repository cannot have something
+//! written in Goldpath's name.
 
 use super::{Api, BASE64, Cause};
 use crate::file_tree::{FileTree, RelativePath};
@@ -24,25 +27,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a ticket counts, by Gitea's clock: as long as a slow commit takes.
-const LIFETIME: Duration = Duration::from_secs(15);
+pub const LIFETIME: Duration = Duration::from_secs(15);
 /// After how long an owner that is still there renews its own.
 const RENEWAL: Duration = Duration::from_secs(10);
 /// The longest text of a ticket, in bytes: where Gitea keeps it in MySQL, a release takes 64 KiB.
 /// A larger delivery takes its turn, and only itself.
 const MAX_TEXT: usize = 60_000;
 /// As many deliveries in one commit, at most.
-const MAX_TOGETHER: usize = 50;
+pub const MAX_TOGETHER: usize = 50;
 
-/// What the tags of tickets begin with.
-const PREFIX: &str = "goldpath/queue/";
+/// What the tags of waiting tickets begin with, and of claims; the request follows, and after a claim's when it was made.
+const WAITING: &str = "goldpath/queue/";
+const CLAIM: &str = "goldpath/claim/";
 
 /// A writer's place in the line.
 pub struct Queue {
     api: Arc<Api>,
-    tag: String,
     payload: Payload,
     /// Our own ticket, and since when we have it.
     ticket: Option<(u64, Instant)>,
+    /// Our own claims.
+    claims: Vec<u64>,
     /// Whether we have looked whether an earlier run of ours, which was killed, left one behind.
     closed: bool,
 }
@@ -50,9 +55,18 @@ pub struct Queue {
 /// Whose turn it is.
 pub enum Turn {
     /// Ours, with what others have to write.
-    Ours(Vec<Ticket>),
+    Ours(Orders),
     /// Ours after that of the first ticket, with so many others before us.
     After { first: u64, others: usize },
+}
+
+/// What others have to write.
+#[derive(Default)]
+pub struct Orders {
+    /// What they have claimed before us.
+    pub before: Vec<Ticket>,
+    /// What comes after ours.
+    pub after: Vec<Ticket>,
 }
 
 /// A delivery that waits.
@@ -87,38 +101,35 @@ impl Queue {
     pub fn new(api: Arc<Api>, cause: &Cause, files: &FileTree) -> Self {
         let branch = format!("{}/{}/{}", api.remote.owner, api.remote.name, api.remote.branch);
         let files = files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
-        let tag = format!("{PREFIX}{}", cause.request.path());
-        Self { api, tag, payload: Payload { branch, cause: cause.clone(), files }, ticket: None, closed: false }
+        let payload = Payload { branch, cause: cause.clone(), files };
+        Self { api, payload, ticket: None, claims: Vec::new(), closed: false }
     }
 
     /// Says whose turn it is; takes a place where others wait. A repository without commits has
     /// no line.
     pub fn turn(&mut self, exists: bool) -> Result<Turn, Failure> {
         if self.closed || !exists {
-            return Ok(Turn::Ours(Vec::new()));
+            return Ok(Turn::Ours(Orders::default()));
         }
-        let mut line = self.list()?;
+        let Listed { claims, mut line } = self.list()?;
         for stale in line.iter().filter(|release| self.is_stale(release)) {
             self.remove(stale.id)?;
         }
         line.retain(|release| !self.is_stale(release));
         // Of an earlier run of this request, which was killed: it may say something older.
         let own = self.ticket.map(|(id, _)| id);
-        for left in line.iter().filter(|release| release.tag_name == self.tag && Some(release.id) != own) {
+        for left in line.iter().filter(|release| self.is_own(release) && Some(release.id) != own) {
             self.remove(left.id)?;
         }
-        line.retain(|release| release.tag_name != self.tag || Some(release.id) == own);
-        line.sort_by_key(|release| release.id);
-        let Some(own) = own else {
-            if line.is_empty() {
-                return Ok(Turn::Ours(Vec::new()));
+        line.retain(|release| !self.is_own(release) || Some(release.id) == own);
+        match (own, own.and_then(|own| line.iter().position(|release| release.id == own))) {
+            (None, _) if line.is_empty() => {}
+            (None, _) => {
+                self.join()?;
+                return Ok(Turn::After { first: line[0].id, others: line.len() - 1 });
             }
-            self.join()?;
-            return Ok(Turn::After { first: line[0].id, others: line.len() - 1 });
-        };
-        match line.iter().position(|release| release.id == own) {
-            Some(0) => {}
-            Some(place) => {
+            (Some(_), Some(0)) => {}
+            (Some(_), Some(place)) => {
                 if self.ticket.is_some_and(|(_, since)| since.elapsed() > RENEWAL) {
                     self.leave()?;
                     self.join()?;
@@ -126,12 +137,50 @@ impl Queue {
                 return Ok(Turn::After { first: line[0].id, others: place - 1 });
             }
             // Somebody has served it, or taken it for a killed writer's: it is to be looked at again.
-            None => {
+            (Some(own), None) => {
                 self.ticket = None;
                 return Ok(Turn::After { first: own, others: 0 });
             }
         }
-        Ok(Turn::Ours(line.iter().skip(1).filter_map(|release| self.read(release)).take(MAX_TOGETHER).collect()))
+        let (own, others): (Vec<_>, Vec<_>) = claims.into_iter().partition(|release| self.is_own(release));
+        self.claims = own.iter().map(|release| release.id).collect();
+        let since = self.claims.first().copied().unwrap_or(u64::MAX);
+        let (before, later): (Vec<_>, Vec<_>) = others.into_iter().partition(|release| release.id < since);
+        let after = later.into_iter().chain(line.into_iter().skip(1)).take(MAX_TOGETHER);
+        Ok(Turn::Ours(Orders { before: self.read_all(before), after: self.read_all(after.collect()) }))
+    }
+
+    /// Claims the paths, unless that was done, and gives what was claimed before. None where nothing can be claimed: in a
+    /// repository without commits or without releases, or for more than a ticket can say.
+    pub fn claim(&mut self, exists: bool) -> Result<Option<Vec<Ticket>>, Failure> {
+        let text = self.text();
+        if !exists || text.is_empty() {
+            return Ok(None);
+        }
+        let is_ours = |release: &Release| release.body == text && release.tag_name.starts_with(CLAIM);
+        let mut claims = self.list()?.claims;
+        let is_claimed = claims.iter().any(|release| self.is_own(release) && is_ours(release));
+        if !is_claimed {
+            let when = self.api.gitea.now().as_millisecond();
+            let tag = format!("{CLAIM}{}/{when}", self.payload.cause.request.path());
+            match self.create(&tag, &text) {
+                Ok(_) => {}
+                // Made, although we were not told so.
+                Err(Failure::Conflict(_)) => {}
+                Err(Failure::Refused(_)) => return Ok(None),
+                Err(failure) => return Err(failure),
+            }
+            claims = self.list()?.claims;
+        }
+        let (own, others): (Vec<_>, Vec<_>) = claims.into_iter().partition(|release| self.is_own(release));
+        // What an earlier edit has claimed and this one has not.
+        for old in own.iter().filter(|release| !is_ours(release)) {
+            self.remove(old.id)?;
+        }
+        let Some(since) = own.iter().find(|release| is_ours(release)).map(|release| release.id) else {
+            return Err(Failure::LostRace);
+        };
+        Ok(Some(self.read_all(others.into_iter().filter(|release| release.id < since).collect())))
     }
 
     /// Waits until the first ticket is gone or counts no more, or our own is to be renewed. Only
@@ -154,14 +203,8 @@ impl Queue {
         if self.ticket.is_some() || self.closed {
             return Ok(());
         }
-        let release = json!({
-            "tag_name": self.tag,
-            "target_commitish": self.api.remote.branch.as_str(),
-            "name": format!("Goldpath: {} waits to be written", self.payload.cause.request),
-            "body": self.text(),
-            "draft": true,
-        });
-        match self.api.gitea.send::<Release>(Method::POST, &self.api.path(&["releases"]), &release) {
+        let tag = format!("{WAITING}{}", self.payload.cause.request.path());
+        match self.create(&tag, &self.text()) {
             Ok(release) => self.ticket = Some((release.id, Instant::now())),
             // An earlier run's is there, which the next look removes.
             Err(Failure::Conflict(_)) => {}
@@ -172,6 +215,17 @@ impl Queue {
         Ok(())
     }
 
+    fn create(&self, tag: &str, text: &str) -> Result<Release, Failure> {
+        let release = json!({
+            "tag_name": tag,
+            "target_commitish": self.api.remote.branch.as_str(),
+            "name": format!("Goldpath: {} waits to be written", self.payload.cause.request),
+            "body": text,
+            "draft": true,
+        });
+        self.api.gitea.send(Method::POST, &self.api.path(&["releases"]), &release)
+    }
+
     fn leave(&mut self) -> Result<(), Failure> {
         match self.ticket.take() {
             Some((id, _)) => self.remove(id),
@@ -179,28 +233,41 @@ impl Queue {
         }
     }
 
-    /// Gives up the place, and the one that an earlier run of ours had, which was killed: nobody
-    /// is to write what it said.
-    pub fn give_up(&mut self) -> Result<(), Failure> {
-        if self.ticket.is_some() {
-            return self.leave();
-        }
-        let line = self.list()?;
-        line.iter().filter(|release| release.tag_name == self.tag).try_for_each(|left| self.remove(left.id))
+    /// Gives up the place and all claims, those of an earlier run that was killed too: nobody is to write what they say.
+    /// Gives whether there were any, which somebody may be writing now.
+    pub fn give_up(&mut self) -> Result<bool, Failure> {
+        self.ticket = None;
+        let Listed { claims, line } = self.list()?;
+        let own: Vec<_> = claims.iter().chain(&line).filter(|release| self.is_own(release)).collect();
+        own.iter().try_for_each(|release| self.remove(release.id))?;
+        Ok(!own.is_empty())
     }
 
-    /// Removes the tickets of what is written now, our own too.
-    pub fn served(&mut self, others: &[Ticket]) -> Result<(), Failure> {
-        for ticket in others {
-            self.remove(ticket.id)?;
+    /// Removes the tickets of what is written now.
+    pub fn served(&self, orders: &Orders) -> Result<(), Failure> {
+        orders.before.iter().chain(&orders.after).try_for_each(|ticket| self.remove(ticket.id))
+    }
+
+    /// Removes our own, which is written now.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        for id in std::mem::take(&mut self.claims) {
+            self.remove(id)?;
         }
         self.leave()
     }
 
-    fn list(&self) -> Result<Vec<Release>, Failure> {
-        let mut line: Vec<Release> = self.api.gitea.get_all(&self.api.path(&["releases"]), &[("draft", "true")])?;
-        line.retain(|release| release.tag_name.starts_with(PREFIX));
-        Ok(line)
+    /// All that is there, the oldest first.
+    fn list(&self) -> Result<Listed, Failure> {
+        let mut all: Vec<Release> = self.api.gitea.get_all(&self.api.path(&["releases"]), &[("draft", "true")])?;
+        all.sort_by_key(|release| release.id);
+        let (claims, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|release| release.tag_name.starts_with(CLAIM));
+        let line = others.into_iter().filter(|release| release.tag_name.starts_with(WAITING)).collect();
+        Ok(Listed { claims, line })
+    }
+
+    fn is_own(&self, release: &Release) -> bool {
+        is_of(release, &self.payload.cause)
     }
 
     fn is_stale(&self, release: &Release) -> bool {
@@ -220,6 +287,10 @@ impl Queue {
         if text.len() > MAX_TEXT { String::new() } else { text }
     }
 
+    fn read_all(&self, releases: Vec<Release>) -> Vec<Ticket> {
+        releases.iter().filter_map(|release| self.read(release)).collect()
+    }
+
     /// What a ticket says; nothing where it is not signed by one of us, or too long to be told.
     fn read(&self, release: &Release) -> Option<Ticket> {
         let (tag, payload) = release.body.split_once('\n')?;
@@ -227,7 +298,7 @@ impl Queue {
             return None;
         }
         let Payload { branch, cause, files } = serde_json::from_str(payload).ok()?;
-        if branch != self.payload.branch || release.tag_name != format!("{PREFIX}{}", cause.request.path()) {
+        if branch != self.payload.branch || !is_of(release, &cause) {
             return None;
         }
         let mut tree = FileTree::default();
@@ -235,5 +306,21 @@ impl Queue {
             tree.insert(path, BASE64.decode(content).ok()?);
         }
         Some(Ticket { id: release.id, cause, files: tree })
+    }
+}
+
+/// What is there of draft releases that are ours.
+struct Listed {
+    claims: Vec<Release>,
+    line: Vec<Release>,
+}
+
+/// Whether the tag is that of a request's ticket or claim.
+fn is_of(release: &Release, cause: &Cause) -> bool {
+    let request = cause.request.path();
+    let is_claim = |rest: &str| rest.strip_prefix(&request).is_some_and(|when| when.starts_with('/'));
+    match release.tag_name.strip_prefix(CLAIM) {
+        Some(rest) => is_claim(rest),
+        None => release.tag_name.strip_prefix(WAITING) == Some(&request),
     }
 }

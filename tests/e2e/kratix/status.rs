@@ -234,26 +234,26 @@ pub const CHECKS: &[(&str, fn())] = &[
     }),
     ("the last Pipeline ends a message that nobody has written", || {
         let mut object = json!({"status": {"message": "Pending"}});
-        merge(&mut object, "", &Control::default(), "track", true).expect("a status");
+        merge(&mut object, "", &Control::default(), "deliver", true).expect("a status");
         assert_eq!(object["status"]["message"], "Resource requested");
         assert_eq!(condition(&object, "ConfigureWorkflowCompleted", "status"), "True");
     }),
     ("attempts are counted until a Pipeline ends", || {
         let mut object = json!({"metadata": {"generation": 3}, "status": {}});
-        reset(&mut object, &["track"]);
+        reset(&mut object, &["deliver"]);
         let control = Control::parse("suspend: true\nretryAfter: 1m30s\nmessage: wait").expect("a control file");
         assert_eq!(control.retry_after, Some(Duration::from_secs(90)));
         for attempts in 1..3 {
-            merge(&mut object, "", &control, "track", true).expect("a status");
+            merge(&mut object, "", &control, "deliver", true).expect("a status");
             let pipeline = &object["status"]["kratix"]["workflows"]["pipelines"][0];
             assert_eq!((&pipeline["phase"], &pipeline["attempts"]), (&json!(SUSPENDED), &json!(attempts)));
             assert!(suspension(&object).is_some_and(|at| at.is_some_and(|at| at > Timestamp::now())));
             assert!(!changed_since_suspension(&object));
-            set_phase(&mut object, "track", "Running");
+            set_phase(&mut object, "deliver", "Running");
         }
         object["metadata"]["generation"] = json!(4);
         assert!(changed_since_suspension(&object));
-        merge(&mut object, "", &Control::default(), "track", true).expect("a status");
+        merge(&mut object, "", &Control::default(), "deliver", true).expect("a status");
         assert_eq!(object["status"]["kratix"]["workflows"]["pipelines"][0]["attempts"], Value::Null);
         assert!(!changed_since_suspension(&object));
     }),
