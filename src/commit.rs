@@ -9,7 +9,8 @@ use crate::kratix::{Action, Condition, Delivered, Folders, Status};
 use crate::promise::Role;
 use crate::render::{refuse, wait};
 use crate::repository::{
-    Cause, Delivery, Extent, Outcome, Owner, PullRequest, PullRequestState, Undelivered, deliver, short,
+    Cause, Delivery, Extent, Outcome, Owner, PullRequest, PullRequestState, Undelivered, deliver, let_others_claim,
+    short,
 };
 use crate::request::Request;
 use crate::violation::Refusal;
@@ -90,6 +91,11 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
         .flat_map(|d| &d.files)
         .filter_map(|(role, files)| Some((*role, module_of(*role, files)?)))
         .collect();
+    if let (Ok(config), Some(delivery)) = (config, &delivery)
+        && (task.action, task.extent) == (Action::Configure, Extent::Whole)
+    {
+        let_others_claim(config, delivery);
+    }
     let result = match (config, delivery) {
         (Ok(config), Some(delivery)) => within(config, delivery, task.extent, |role, outcome| {
             if !dry_run {

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use git::create as create_repository;
 pub(crate) use gitea::{Api, User, snapshot};
@@ -249,6 +249,20 @@ pub fn deliver(
         }
     }
     Ok(())
+}
+
+/// Waits while others go on claiming paths, where the request has claimed its own, for two minutes at most: all of that
+/// becomes one commit, and the manifests of a burst of requests, which somebody waits for, are not held up by what is
+/// delivered beside them. What fails here is told by the delivery.
+pub fn let_others_claim(config: &Config, delivery: &Delivery) {
+    let end = Instant::now() + Duration::from_secs(120);
+    for (role, files) in &delivery.files {
+        if let Some(Remote::Gitea(remote)) = config.repositories.get(role)
+            && let Ok(repository) = gitea::Repository::open(remote, &config.patience, end, Extent::Whole)
+        {
+            let _ = repository.let_others_claim(delivery, files, end);
+        }
+    }
 }
 
 /// A repository that is being delivered to.

@@ -301,6 +301,14 @@ impl Repository {
         if self.unless_taken(claimed, &mut queue)? { Ok(None) } else { self.commit(role, delivery, files).map(Some) }
     }
 
+    /// See [`super::let_others_claim`].
+    ///
+    /// # Errors
+    /// A server that fails.
+    pub fn let_others_claim(&self, delivery: &Delivery, files: &FileTree, end: Instant) -> Result<(), Failure> {
+        Queue::new(self.api.clone(), &delivery.cause, files).let_others_claim(end)
+    }
+
     /// Gives up what was claimed by a request that is refused.
     fn unless_taken<T>(&mut self, result: Result<T, Undelivered>, queue: &mut Queue) -> Result<T, Undelivered> {
         if let Err(Undelivered::Taken { .. }) = result {

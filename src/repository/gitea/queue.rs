@@ -33,6 +33,10 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// The longest text of a ticket, in bytes: where Gitea keeps it in MySQL, a release takes 64 KiB.
 /// A larger delivery takes its turn, and only itself.
 const MAX_TEXT: usize = 60_000;
+/// As long nobody may have claimed anything before what many have claimed is written: so long for each of them, about what
+/// Kratix takes to write its manifests.
+const EACH_CLAIM: Duration = Duration::from_millis(500);
+const LONGEST_QUIET: Duration = Duration::from_secs(20);
 /// As many deliveries in one commit, at most.
 pub const MAX_TOGETHER: usize = 50;
 
@@ -123,10 +127,12 @@ impl Queue {
         }
         line.retain(|release| !self.is_own(release) || Some(release.id) == own);
         match (own, own.and_then(|own| line.iter().position(|release| release.id == own))) {
-            (None, _) if line.is_empty() => {}
+            // One writes what many have claimed, not each of them.
+            (None, _) if line.is_empty() && claims.len() < 2 => {}
             (None, _) => {
                 self.join()?;
-                return Ok(Turn::After { first: line[0].id, others: line.len() - 1 });
+                let first = line.first().map(|release| release.id).or(self.ticket.map(|(id, _)| id));
+                return Ok(Turn::After { first: first.unwrap_or_default(), others: line.len().saturating_sub(1) });
             }
             (Some(_), Some(0)) => {}
             (Some(_), Some(place)) => {
@@ -181,6 +187,22 @@ impl Queue {
             return Err(Failure::LostRace);
         };
         Ok(Some(self.read_all(others.into_iter().filter(|release| release.id < since).collect())))
+    }
+
+    /// Waits while others go on claiming, where we have claimed too, at most until `end`.
+    pub fn let_others_claim(&self, end: Instant) -> Result<(), Failure> {
+        loop {
+            let (own, others): (Vec<_>, Vec<_>) = self.list()?.claims.into_iter().partition(|claim| self.is_own(claim));
+            let Some(newest) = others.iter().map(|claim| claim.created_at).max().filter(|_| !own.is_empty()) else {
+                return Ok(());
+            };
+            let quiet = EACH_CLAIM.saturating_mul(others.len() as u32).min(LONGEST_QUIET);
+            let age = Duration::try_from(self.api.gitea.now().duration_since(newest)).unwrap_or_default();
+            match quiet.checked_sub(age) {
+                Some(rest) if !rest.is_zero() && Instant::now() + rest < end => std::thread::sleep(rest),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Waits until the first ticket is gone or counts no more, or our own is to be renewed. Only
