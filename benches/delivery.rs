@@ -1,5 +1,5 @@
 //! How fast deliveries are on the real Gitea that the environment names (see the head of
-//! scripts/run-contract-tests.sh): many writers beside one plain client in the same run, large
+//! scripts/run-integration-tests.sh): many writers beside one plain client in the same run, large
 //! repositories beside small ones, the API beside git. Prints the tables of the README.
 //!
 //!   cargo bench --bench delivery [-- files]    only the second table

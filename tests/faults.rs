@@ -1,6 +1,6 @@
 //! Deliveries to the real Gitea over a network on which one call after the other fails, by processes that are killed.
 //!
-//! `scripts/run-contract-tests.sh` runs these.
+//! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -39,7 +39,7 @@ fn assert_same(place: &str, found: &str, expected: &str) {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_process_killed_at_any_call_leaves_nothing_that_the_next_does_not_finish() {
     let site = Site::new("life");
     let undisturbed: Vec<_> = LIFE
@@ -115,7 +115,7 @@ fn undisturbed(name: &str) -> (usize, String) {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn every_trouble_at_any_call_passes() {
     let (calls, expected) = undisturbed("trouble");
     thread::scope(|scope| {
@@ -154,7 +154,7 @@ fn every_trouble_at_any_call_passes() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn trouble_that_stays_ends_with_a_message_and_the_next_run_finishes() {
     let (calls, expected) = undisturbed("stays");
     with_each(TROUBLE.len(), |number| {
@@ -179,7 +179,7 @@ fn trouble_that_stays_ends_with_a_message_and_the_next_run_finishes() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_token_may_change_or_be_revoked_in_the_middle() {
     let user = Arc::new(User::new("rotated"));
     let site = Site::prepared("rotated", &json!({}));
@@ -208,7 +208,7 @@ fn a_token_may_change_or_be_revoked_in_the_middle() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_token_is_sent_to_the_configured_server_only() {
     let site = Site::prepared("redirect", &json!({}));
     let other = Proxy::start("http://127.0.0.1:1", None, |_| answer(200, &[], "{}"), |_| {});
@@ -228,7 +228,7 @@ fn a_token_is_sent_to_the_configured_server_only() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_server_that_cannot_be_trusted_or_reached_is_told_apart() {
     let gitea = |url: &str, authority: Option<&str>| {
         let mut gitea = json!({"url": url, "tokenFile": "token"});

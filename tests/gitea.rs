@@ -3,7 +3,7 @@
 //! A test is a story: what Kratix and people do, one after the other. What each step changed in the
 //! requests' status, and in the branches, files and pull requests of both repositories, is compared
 //! with `tests/gitea/<story>.txt`, which tells everything: what it does not list is as it was.
-//! `BLESS=1` writes it anew; a person reads the difference. `scripts/run-contract-tests.sh` runs these.
+//! `BLESS=1` writes it anew; a person reads the difference. `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 #[path = "gitea/story.rs"]
@@ -20,7 +20,7 @@ const PLAN: &str = "goldpath/plan: teams/alpha";
 const APPLY: &str = "goldpath/apply: teams/alpha";
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_team_comes_from_an_empty_server_to_applied_and_goes_when_it_is_destroyed() {
     let mut story = Story::new("life");
     story.apply("alpha", "alpha", "Alpha");
@@ -56,7 +56,7 @@ fn a_team_comes_from_an_empty_server_to_applied_and_goes_when_it_is_destroyed() 
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn another_id_takes_the_files_of_the_old_one_out() {
     let mut story = Story::new("rename");
     story.apply("alpha", "before", "Alpha");
@@ -69,7 +69,7 @@ fn another_id_takes_the_files_of_the_old_one_out() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_request_that_was_refused_is_let_go() {
     let mut story = Story::new("refused");
     story.apply("alpha", "alpha", "Alpha");
@@ -80,7 +80,7 @@ fn a_request_that_was_refused_is_let_go() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn what_is_claimed_nobody_else_gets_and_whoever_writes_writes_it_too() {
     let mut story = Story::new("claims");
     story.apply("alpha", "alpha", "Alpha");
@@ -100,7 +100,7 @@ fn what_is_claimed_nobody_else_gets_and_whoever_writes_writes_it_too() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn two_teams_share_the_catalogs_branch_and_are_proposed_beside_each_other() {
     let mut story = Story::new("two");
     story.apply("alpha", "alpha", "Alpha");
@@ -114,7 +114,7 @@ fn two_teams_share_the_catalogs_branch_and_are_proposed_beside_each_other() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn what_reviewers_say_is_told_and_an_approval_counts_for_what_was_seen() {
     let mut story = Story::new("review");
     story.apply("alpha", "alpha", "Alpha");
@@ -131,7 +131,7 @@ fn what_reviewers_say_is_told_and_an_approval_counts_for_what_was_seen() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_pull_request_that_a_person_closed_stays_closed_until_the_request_changes() {
     let mut story = Story::new("closed");
     story.apply("alpha", "alpha", "Alpha");
@@ -153,7 +153,7 @@ fn a_pull_request_that_a_person_closed_stays_closed_until_the_request_changes() 
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_branch_that_a_person_pushed_to_is_left_alone_until_it_is_merged_or_removed() {
     let mut story = Story::new("edited");
     story.apply("alpha", "alpha", "Alpha");
@@ -179,7 +179,7 @@ fn a_branch_that_a_person_pushed_to_is_left_alone_until_it_is_merged_or_removed(
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn what_main_changed_meanwhile_is_named_and_the_next_run_puts_it_right() {
     let mut story = Story::new("main");
     story.apply("alpha", "alpha", "Alpha");
@@ -204,7 +204,7 @@ fn what_main_changed_meanwhile_is_named_and_the_next_run_puts_it_right() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_deletion_takes_back_what_was_proposed_and_is_taken_back_itself() {
     let mut story = Story::new("deletion");
     story.apply("alpha", "alpha", "Alpha");
@@ -228,7 +228,7 @@ fn a_deletion_takes_back_what_was_proposed_and_is_taken_back_itself() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn an_apply_by_hand_shows_its_outputs_and_an_empty_state_lets_a_deletion_go() {
     let mut story = Story::new("state");
     story.apply("alpha", "alpha", "Alpha");
@@ -256,7 +256,7 @@ fn an_apply_by_hand_shows_its_outputs_and_an_empty_state_lets_a_deletion_go() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_repository_that_is_not_what_it_was_is_said_to_be_so() {
     let mut story = Story::new("repository");
     story.apply("alpha", "alpha", "Alpha");
@@ -282,7 +282,7 @@ fn a_repository_that_is_not_what_it_was_is_said_to_be_so() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn looks_come_ever_later_until_there_is_something_new_to_see() {
     let mut story = Story::new("looks");
     story.apply("alpha", "alpha", "Alpha");
@@ -293,7 +293,7 @@ fn looks_come_ever_later_until_there_is_something_new_to_see() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn in_a_large_repository_a_file_of_another_request_is_refused_with_its_owner() {
     let mut story = Story::new("large");
     story.apply("alpha", "alpha", "Alpha");
@@ -311,7 +311,7 @@ fn in_a_large_repository_a_file_of_another_request_is_refused_with_its_owner() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn goldpath_run_delivers_from_a_laptop() {
     let mut story = Story::new("laptop");
     fs::write(story.folder.path().join("team.yaml"), support::gitea::team("alpha")).unwrap();
@@ -325,7 +325,7 @@ fn goldpath_run_delivers_from_a_laptop() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_dry_run_on_an_empty_server_makes_nothing() {
     let organization = Organization::planned("dry");
     let requests = Requests::render(vec!["alpha".to_owned()]);

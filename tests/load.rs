@@ -14,7 +14,7 @@ fn catalog_files(id: &str) -> [String; 2] {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn many_writers_lose_nothing_in_one_branch() {
     let organization = Organization::with_repositories("load");
     let requests = Requests::render((0..support::whole_or(320, 64)).map(|n| format!("t{n:03}")).collect());
@@ -57,7 +57,7 @@ fn many_writers_lose_nothing_in_one_branch() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn many_pull_requests_are_merged_one_after_the_other() {
     let organization = Organization::with_repositories("pulls");
     let first =

@@ -1,6 +1,6 @@
 //! A repository behind https, on the real Gitea that the environment names.
 //!
-//! `scripts/run-contract-tests.sh` runs these; they need GITEA_URL, GITEA_TOKEN_FILE and
+//! `scripts/run-integration-tests.sh` runs these; they need GITEA_URL, GITEA_TOKEN_FILE and
 //! GITEA_CA_FILE, and fail without.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -29,7 +29,7 @@ fn goldpath(folder: &std::path::Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn writers_behind_https_lose_nothing_and_take_out_what_they_brought() {
     let organization = Organization::with_repositories("race");
     let folder = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn writers_behind_https_lose_nothing_and_take_out_what_they_brought() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_refused_token_is_not_shown_and_sent_once() {
     let organization = Organization::with_repositories("token");
     let folder = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ fn a_refused_token_is_not_shown_and_sent_once() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_server_whose_certificate_nobody_knows_is_not_trusted() {
     let organization = Organization::with_repositories("tls");
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 //! Review on the real Gitea, with the real Terraform and provider: what was shown, approved and merged
-//! is applied, and nothing else is. `scripts/run-contract-tests.sh` runs these.
+//! is applied, and nothing else is. `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test, which tells what it has measured")]
 
 mod support;
@@ -11,7 +11,7 @@ use support::gitea::{User, api, ask, get_all};
 use support::review::{Managed, Review};
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_team_is_made_changed_and_destroyed_as_it_was_approved() {
     let review = Review::new("life", &json!({}));
     let (ada, bob) = (User::new("life-ada"), User::new("life-bob"));
@@ -87,7 +87,7 @@ fn a_team_is_made_changed_and_destroyed_as_it_was_approved() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn nothing_is_applied_but_what_was_shown_and_approved() {
     let review = Review::new("refusals", &json!({"policy": {"rules": ["own.rego"]}}));
     let rule = "package goldpath\nimport rego.v1\ndeny contains {\"id\": \"no-denied\", \"msg\": \"no such names\"} if endswith(input.module, \"-denied\")\n";
@@ -276,7 +276,7 @@ fn forget(review: &Review, team: &Managed) {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn many_root_modules_of_one_pull_request_and_many_pull_requests_at_once_are_applied_once_each() {
     let review = Review::new("many", &json!({"parallel": 8}));
     let pattern = review.team("pattern");

@@ -1,6 +1,6 @@
 //! Tokens on the real Gitea: where they appear, which is nowhere, and what each must be good for.
 //!
-//! `scripts/run-contract-tests.sh` runs these.
+//! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -40,7 +40,7 @@ fn shown_of(process: u32) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_token_appears_nowhere() {
     let user = User::new("planted");
     let site = Site::prepared("planted", &json!({}));
@@ -118,7 +118,7 @@ fn a_token_appears_nowhere() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_process_that_crashes_leaves_no_core() {
     // Only here can a core file be found: elsewhere it goes to a program of the machine's.
     assert_eq!(fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap().trim(), "core");
@@ -192,7 +192,7 @@ fn uses() -> [Use; 5] {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_token_needs_exactly_these_scopes_and_one_less_is_named() {
     let user = User::new("scopes");
     let reviewer = User::new("reviewer");
@@ -262,7 +262,7 @@ fn a_token_needs_exactly_these_scopes_and_one_less_is_named() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn on_a_protected_branch_one_identity_proposes_and_another_merges() {
     let (writer, merger) = (User::new("writer"), User::new("merger"));
     let site = Site::prepared("protected", &json!({}));

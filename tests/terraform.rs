@@ -1,6 +1,6 @@
 //! The real Terraform on the real Gitea that the environment names, and on a PostgreSQL of the test's own.
 //!
-//! `scripts/run-contract-tests.sh` runs these; they need what `remote.rs` does, and TF_CLI_CONFIG_FILE,
+//! `scripts/run-integration-tests.sh` runs these; they need what `remote.rs` does, and TF_CLI_CONFIG_FILE,
 //! with which Terraform finds the provider go-gitea/gitea.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -130,7 +130,7 @@ fn apply(workspace: &Workspace<'_>, mode: Mode) -> serde_json::Map<String, Value
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_golden_root_module_is_made_stays_as_it_is_and_goes() {
     let registry = Registry::new("tf");
     let name = format!("{}-made", registry.organization.0);
@@ -167,7 +167,7 @@ fn a_golden_root_module_is_made_stays_as_it_is_and_goes() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn who_holds_the_lock_is_told() {
     let registry = Registry::new("tf-lock");
     let terraform = registry.terraform(60, &[]);
@@ -186,7 +186,7 @@ fn who_holds_the_lock_is_told() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_plan_is_applied_to_the_state_that_it_was_made_for() {
     let registry = Registry::new("tf-stale");
     let terraform = registry.terraform(60, &[]);
@@ -197,7 +197,7 @@ fn a_plan_is_applied_to_the_state_that_it_was_made_for() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_call_that_takes_too_long_ends_with_its_children_and_releases_the_lock() {
     let registry = Registry::new("tf-slow");
     let number = std::process::id();
@@ -219,7 +219,7 @@ fn a_call_that_takes_too_long_ends_with_its_children_and_releases_the_lock() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_refused_token_is_in_no_error() {
     let registry = Registry::new("tf-token");
     let terraform = registry.terraform(60, &[("TF_HTTP_PASSWORD", "planted-5ecret-t0ken")]);
@@ -236,7 +236,7 @@ fn a_refused_token_is_in_no_error() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_fault_is_told_in_terraforms_words() {
     let registry = Registry::new("tf-words");
     let terraform = registry.terraform(60, &[]);
@@ -331,7 +331,7 @@ impl Drop for Postgres {
 }
 
 #[test]
-#[ignore = "needs a PostgreSQL: scripts/run-contract-tests.sh"]
+#[ignore = "needs a PostgreSQL: scripts/run-integration-tests.sh"]
 fn the_states_can_be_in_postgresql() {
     let postgres = Postgres::start();
     let terraform = postgres.terraform(60);

@@ -1,6 +1,6 @@
 //! Who could want to make a review apply what nobody approved, or show what nobody may see, and what
 //! comes of it: on the real Gitea, with the real Terraform and provider. docs/review.md has the list.
-//! `scripts/run-contract-tests.sh` runs these.
+//! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -149,7 +149,7 @@ fn hostile(marker: &Path, listener: &str) -> Vec<(&'static str, &'static str, St
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn code_that_runs_programs_reads_files_or_sends_tokens_away_is_never_run() {
     let review = Review::new("hostile", &json!({}));
     let folder = tempfile::Builder::new().prefix("gp").tempdir().unwrap();
@@ -234,7 +234,7 @@ fn code_that_runs_programs_reads_files_or_sends_tokens_away_is_never_run() {
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn what_a_plan_shows_is_text_and_what_is_too_long_is_attached_once() {
     let review = Review::new("long", &json!({}));
     let team = review.team("long");
@@ -279,7 +279,7 @@ fn what_a_plan_shows_is_text_and_what_is_too_long_is_attached_once() {
 /// A pull request beside all root modules needs an owner of the platform, so its status tells whether
 /// somebody's approval counts, and no Terraform is run.
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn an_approval_counts_if_somebody_else_gave_it_who_may_for_this_commit_and_still_means_it() {
     let review = Review::new("approvals", &json!({}));
     let reader = User::new("approvals-reader");
@@ -353,7 +353,7 @@ fn an_approval_counts_if_somebody_else_gave_it_who_may_for_this_commit_and_still
 }
 
 #[test]
-#[ignore = "needs a Gitea: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn whatever_way_it_came_to_the_branch_it_is_applied_only_as_it_was_approved() {
     let review = Review::new("ways", &json!({}));
     let fork_author = User::new("ways-reader");

@@ -1,5 +1,5 @@
 //! The whole of it through Gitea Actions, from an empty server: the setup script, the workflows, their runners, the
-//! real Terraform and provider. `scripts/run-contract-tests.sh` runs these.
+//! real Terraform and provider. `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which tell how long it takes")]
 
 mod support;
@@ -11,7 +11,7 @@ use support::platform::{APPLY, PLAN, Platform};
 use support::review::Managed;
 
 #[test]
-#[ignore = "needs a Gitea with Actions: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea with Actions: scripts/run-integration-tests.sh"]
 fn a_team_goes_from_request_to_applied_through_the_workflows() {
     let platform = Platform::new("flow", "");
     assert!(platform.set_up().contains("nothing to change"));
@@ -104,7 +104,7 @@ case $1 in
 esac"#;
 
 #[test]
-#[ignore = "needs a Gitea with Actions: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea with Actions: scripts/run-integration-tests.sh"]
 fn a_killed_runner_leaves_what_the_next_run_finishes() {
     let mut platform = Platform::new("killed", TERRAFORM);
     let people = ["a", "b", "c", "d"].map(|name| User::new(&format!("killed-{name}")));
@@ -174,7 +174,7 @@ fn a_killed_runner_leaves_what_the_next_run_finishes() {
 }
 
 #[test]
-#[ignore = "needs a Gitea with Actions: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea with Actions: scripts/run-integration-tests.sh"]
 fn what_is_applied_but_not_recorded_is_recorded_and_not_applied_again() {
     let platform = Platform::new("unrecorded", TERRAFORM);
     let team = platform.team("unrecorded");
@@ -198,7 +198,7 @@ fn what_is_applied_but_not_recorded_is_recorded_and_not_applied_again() {
 }
 
 #[test]
-#[ignore = "needs a Gitea with Actions: scripts/run-contract-tests.sh"]
+#[ignore = "needs a Gitea with Actions: scripts/run-integration-tests.sh"]
 fn whoever_steals_the_bells_token_can_ring_and_write_issues() {
     let platform = Platform::new("bell", "");
     let bell = User(format!("{}-bell", platform.users));

@@ -1,4 +1,4 @@
-//! The real Gitea that the environment names, for the tests that `scripts/run-contract-tests.sh`
+//! The real Gitea that the environment names, for the tests that `scripts/run-integration-tests.sh`
 //! runs: they fail where it is not there.
 
 use reqwest::Method;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// An environment variable that the tests need.
 pub fn variable(name: &str) -> String {
     std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: scripts/run-contract-tests.sh says what is needed"))
+        .unwrap_or_else(|_| panic!("{name} is not set: scripts/run-integration-tests.sh says what is needed"))
 }
 
 /// Of the users that tests make.

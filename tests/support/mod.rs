@@ -27,7 +27,7 @@ pub mod site;
 /// The time of every commit and status in the tests.
 pub const TIME: &str = "1700000000";
 
-/// How much a test does: the whole of it with `scripts/run-contract-tests.sh --all`, else a part that CI has time for.
+/// How much a test does: the whole of it with `scripts/run-integration-tests.sh --all`, else a part that CI has time for.
 pub fn whole_or(whole: usize, part: usize) -> usize {
     if std::env::var_os("GOLDPATH_TESTS").is_some_and(|tests| tests == "all") { whole } else { part }
 }
