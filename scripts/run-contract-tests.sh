@@ -112,8 +112,5 @@ terraform_and_gitea() {
   done
 }
 
-for part in backstage kubernetes terraform_and_gitea; do
-  say "$part"
-  "$part"
-done
+side_by_side backstage kubernetes terraform_and_gitea
 say "passed: ${#catalogs[@]} catalogs, ${#manifests[@]} files of manifests, ${#modules[@]} root modules in $SECONDS s"

@@ -39,3 +39,36 @@ run() { # FOLDER COMMAND…: quiet, unless it fails
   local folder=$1 output; shift
   output=$(cd "$folder" && "$@" 2>&1) || { printf '%s\n' "$output" >&2; fail "\`$*\` failed in ${folder##*/}"; }
 }
+
+# Functions that wait for different things, each a process group of its own, so that whoever ends one ends what it started.
+# What each prints is shown when all have ended, that of those that failed last.
+side_by_side() { # FUNCTION…
+  local part failed=() begin=$SECONDS outputs
+  outputs=$(mktemp -d)
+  declare -gA parts=()
+  trap 'end_parts 130' INT
+  trap 'end_parts 143' TERM
+  set -m
+  for part in "$@"; do
+    { "$part"; say "$part: passed in $((SECONDS - begin)) s"; } >"$outputs/$part" 2>&1 </dev/null &
+    parts[$part]=$!
+  done
+  set +m
+  for part in "$@"; do
+    if wait "${parts[$part]}"; then cat "$outputs/$part"; else failed+=("$part"); fi
+    unset "parts[$part]"
+  done
+  trap - INT TERM
+  for part in "${failed[@]}"; do cat "$outputs/$part" >&2; done
+  rm -r "$outputs"
+  [ ${#failed[@]} -eq 0 ] || fail "failed: ${failed[*]}"
+}
+
+end_parts() { # STATUS
+  local process
+  trap '' INT TERM
+  for process in "${parts[@]}"; do kill -- "-$process" 2>/dev/null || :; done
+  wait
+  rm -r "$outputs"
+  exit "$1"
+}
