@@ -11,6 +11,7 @@ use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 type Decide = Box<dyn Fn(usize, &Call) -> Verdict + Send>;
 
@@ -32,6 +33,8 @@ pub struct Site {
     pub folder: tempfile::TempDir,
     pub wire: Arc<Wire>,
     pub proxy: Proxy,
+    /// How long the last step took.
+    pub took: Mutex<Duration>,
 }
 
 /// What the network does to the process that runs now.
@@ -112,7 +115,8 @@ impl Site {
             move |call| before.decide(call),
             move |_| after.answered(),
         );
-        let site = Self { organization, folder: tempfile::tempdir().unwrap(), wire, proxy };
+        let folder = tempfile::tempdir().unwrap();
+        let site = Self { organization, folder, wire, proxy, took: Mutex::default() };
         let remote =
             |name: &str| json!({"owner": site.organization.0, "name": name, "create": true, "labels": ["goldpath"]});
         let mut config = json!({
@@ -163,9 +167,12 @@ impl Site {
         for volume in ["INPUT", "OUTPUT", "METADATA"] {
             command.env(format!("KRATIX_{volume}"), volume.to_lowercase());
         }
+        let start = Instant::now();
         let process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         self.wire.process.store(process.id(), SeqCst);
-        process.wait_with_output().unwrap()
+        let output = process.wait_with_output().unwrap();
+        *self.took.lock().unwrap() = start.elapsed();
+        output
     }
 
     /// Runs the Pipeline as far as `commit`, with a fault, and gives how that ended.
