@@ -51,8 +51,8 @@ fn a_process_killed_at_any_call_leaves_nothing_that_the_next_does_not_finish() {
             (calls, site.state())
         })
         .collect();
-    // Before and after each call, or of every fifth such point; how many of them somebody has tried.
-    let step = support::whole_or(1, 5);
+    // Before and after each call, or of every ninth such point; how many of them somebody has tried.
+    let step = support::whole_or(1, 9);
     let points: Vec<_> = undisturbed.iter().map(|(calls, _)| (AtomicUsize::new(0), 2 * calls)).collect();
     let remain = |(tried, all): &(AtomicUsize, usize)| tried.load(SeqCst) < *all;
     with_each(points.iter().map(|(_, all)| all).sum(), |number| {
@@ -119,7 +119,7 @@ fn undisturbed(name: &str) -> (usize, String) {
 fn every_trouble_at_any_call_passes() {
     let (calls, expected) = undisturbed("trouble");
     thread::scope(|scope| {
-        for at in (1..=calls).step_by(support::whole_or(1, 3)) {
+        for at in (1..=calls).step_by(support::whole_or(1, 5)) {
             let expected = &expected;
             scope.spawn(move || {
                 let patient = json!({"retries": 30, "deadlineSeconds": 600, "callSeconds": 10});
@@ -185,7 +185,7 @@ fn a_token_may_change_or_be_revoked_in_the_middle() {
     let site = Site::prepared("rotated", &json!({}));
     user.own(&site.organization);
     let calls = undisturbed("rotated-not").0;
-    for call in (1..=calls).step_by(support::whole_or(1, 3)) {
+    for call in (1..=calls).step_by(support::whole_or(1, 5)) {
         let (old, new) = (format!("old-{call}"), user.token(&format!("new-{call}"), &["all"]));
         site.write("token", &user.token(&old, &["all"]));
         site.ask_for(u64::try_from(call).unwrap());
