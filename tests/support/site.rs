@@ -122,6 +122,8 @@ impl Site {
         let mut config = json!({
             "gitea": {"url": site.proxy.url(), "tokenFile": "token"},
             "repositories": {"catalog": remote("catalog"), "infrastructure": remote("infrastructure")},
+            // What a test does not break must not end because the machine has much else to do.
+            "deadlineSeconds": 300, "callSeconds": 60,
         });
         config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         site.write("token", &admin_token());
