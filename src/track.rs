@@ -153,7 +153,8 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
     if !ended {
         let after = match phase {
             Phase::Closed => CLOSED_PAUSE,
-            _ => delay(status.goldpath.attempts, FIRST_PAUSE, LONGEST_PAUSE),
+            // Four times as long each time: a look costs a cluster as much as a delivery.
+            _ => delay(2 * status.goldpath.attempts, FIRST_PAUSE, LONGEST_PAUSE),
         };
         folders.write_retry(after, &message)?;
     }
