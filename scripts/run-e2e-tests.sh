@@ -23,24 +23,25 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-say() { printf '%s\n' "e2e: $*"; }
-fail() { printf '%s\n' "e2e: $*" >&2; exit 1; }
+suite=e2e
+# shellcheck source=scripts/test-lib.sh
+. scripts/test-lib.sh
 
 kratix='' filters=()
 for word in "$@"; do
   case $word in
     --kratix) kratix=1 ;;
     --all) export GOLDPATH_TESTS=all ;;
-    -*) sed -n '2,/^set -/{/^set -/d; s/^# \{0,1\}//; p}' "$0" >&2; exit 2 ;;
+    -*) usage ;;
     *) filters+=("$word") ;;
   esac
 done
 
-for tool in cargo curl git jq kubectl openssl ssh terraform ctr busybox; do command -v $tool >/dev/null || fail "$tool is not on the PATH"; done
-for variable in KUBECONFIG CONTAINERD_ADDRESS GITEA_URL GITEA_TOKEN_FILE GITEA_CA_FILE RUNNER_PATH TF_CLI_CONFIG_FILE; do
-  [ -n "${!variable:-}" ] || fail "$variable is not set: see the head of this script"
-done
-kubectl get --raw /readyz >/dev/null 2>&1 || fail "no Kubernetes API server answers with KUBECONFIG=$KUBECONFIG"
+need_tools cargo curl git jq kubectl openssl ssh terraform ctr busybox
+need_cluster
+need CONTAINERD_ADDRESS "the socket of the containerd of KUBECONFIG's node"
+need_gitea
+need RUNNER_PATH "gitea-runner is in it"
 
 GOLDPATH_ARTEFACTS=${CARGO_TARGET_DIR:-$PWD/target}/e2e
 rm -rf "$GOLDPATH_ARTEFACTS"
