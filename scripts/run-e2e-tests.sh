@@ -5,7 +5,7 @@
 #   run-e2e-tests.sh [--kratix] [--all] [TEST]
 #
 #   --kratix  demands the real Kratix; without it, Jobs of the shape that Kratix makes take its place where it is not there
-#   --all     with what CI has no time for: 50 Teams at once, and servers that go away
+#   --all     with what CI has no time for: 50 Teams at once, all of stage 6, and servers that go away or are killed
 #   TEST      only tests with this in their name
 #
 # Needs cargo, curl, git, jq, kubectl, openssl, ssh, terraform, ctr, busybox (Debian's packages openssh-client, containerd,
