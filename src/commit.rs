@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Instant;
 
+/// The reason of the condition `Delivered` from the claim to the delivery.
+const CLAIMED: &str = "Delivering";
+
 /// What became of a delivery.
 #[derive(Debug)]
 pub enum Committed {
@@ -91,8 +94,10 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
         .flat_map(|d| &d.files)
         .filter_map(|(role, files)| Some((*role, module_of(*role, files)?)))
         .collect();
+    let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
     if let (Ok(config), Some(delivery)) = (config, &delivery)
-        && (task.action, task.extent) == (Action::Configure, Extent::Whole)
+        && task.extent == Extent::Whole
+        && delivered.is_some_and(|delivered| delivered.reason == CLAIMED)
     {
         let_others_claim(config, delivery);
     }
@@ -127,7 +132,6 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             }
             let is_left = |role: &Role| !outcomes.contains_key(role);
             let next: Vec<_> = Role::ALL.into_iter().filter(is_left).map(Role::as_str).collect();
-            let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
             let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
             record(&mut status, &next, request.generation, now, task.action);
             if let Some(said) = said.filter(|_| !next.is_empty()) {
@@ -257,7 +261,7 @@ fn record(status: &mut Status, next: &[&str], generation: Option<u64>, now: Time
     let (holds, reason, message) = match next {
         [] if declined => ("False", "Declined", format!("{verb} {places}{advice}")),
         [] => ("True", "Delivered", format!("{verb} {places}")),
-        next => ("False", "Delivering", format!("delivered next to {}", next.join(", "))),
+        next => ("False", CLAIMED, format!("delivered next to {}", next.join(", "))),
     };
     status.goldpath.observed_generation = generation;
     status.goldpath.attempts = 0;

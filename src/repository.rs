@@ -8,7 +8,7 @@ mod gitea;
 mod index;
 pub(crate) mod inventory;
 
-use crate::config::{Author, Config, Remote};
+use crate::config::{self, Author, Config, Remote};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
 use crate::promise::Role;
@@ -258,6 +258,7 @@ pub fn let_others_claim(config: &Config, delivery: &Delivery) {
     let end = Instant::now() + Duration::from_secs(120);
     for (role, files) in &delivery.files {
         if let Some(Remote::Gitea(remote)) = config.repositories.get(role)
+            && remote.delivery == config::Delivery::Commit
             && let Ok(repository) = gitea::Repository::open(remote, &config.patience, end, Extent::Whole)
         {
             let _ = repository.let_others_claim(delivery, files, end);

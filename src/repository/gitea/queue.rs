@@ -33,8 +33,8 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// The longest text of a ticket, in bytes: where Gitea keeps it in MySQL, a release takes 64 KiB.
 /// A larger delivery takes its turn, and only itself.
 const MAX_TEXT: usize = 60_000;
-/// As long nobody may have claimed anything before what many have claimed is written: so long for each of them, about what
-/// Kratix takes to write its manifests.
+/// How long nobody has claimed anything before what many have claimed is written: for each of them what Kratix may take to
+/// write its manifests.
 const EACH_CLAIM: Duration = Duration::from_millis(500);
 const LONGEST_QUIET: Duration = Duration::from_secs(20);
 /// As many deliveries in one commit, at most.
@@ -52,7 +52,7 @@ pub struct Queue {
     ticket: Option<(u64, Instant)>,
     /// Our own claims.
     claims: Vec<u64>,
-    /// Whether we have looked whether an earlier run of ours, which was killed, left one behind.
+    /// Whether the repository has no releases.
     closed: bool,
 }
 
@@ -131,8 +131,10 @@ impl Queue {
             (None, _) if line.is_empty() && claims.len() < 2 => {}
             (None, _) => {
                 self.join()?;
-                let first = line.first().map(|release| release.id).or(self.ticket.map(|(id, _)| id));
-                return Ok(Turn::After { first: first.unwrap_or_default(), others: line.len().saturating_sub(1) });
+                return match line.as_slice() {
+                    [first, others @ ..] => Ok(Turn::After { first: first.id, others: others.len() }),
+                    [] => self.turn(exists),
+                };
             }
             (Some(_), Some(0)) => {}
             (Some(_), Some(place)) => {
