@@ -85,24 +85,24 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
         })
     };
     let mut outcomes = BTreeMap::new();
-    let delivery = match config {
-        Ok(config) => Some(delivery(config)?),
-        Err(_) => None,
+    let prepared = match config {
+        Ok(config) => Ok((config, delivery(config)?)),
+        Err(error) => Err(error),
     };
-    let modules: BTreeMap<_, _> = delivery
+    let modules: BTreeMap<_, _> = prepared
         .iter()
-        .flat_map(|d| &d.files)
+        .flat_map(|(_, delivery)| &delivery.files)
         .filter_map(|(role, files)| Some((*role, module_of(*role, files)?)))
         .collect();
     let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
-    if let (Ok(config), Some(delivery)) = (config, &delivery)
+    if let Ok((config, delivery)) = &prepared
         && task.extent == Extent::Whole
         && delivered.is_some_and(|delivered| delivered.reason == CLAIMED)
     {
         let_others_claim(config, delivery);
     }
-    let result = match (config, delivery) {
-        (Ok(config), Some(delivery)) => within(config, delivery, task.extent, |role, outcome| {
+    let result = match prepared {
+        Ok((config, delivery)) => within(config, delivery, task.extent, |role, outcome| {
             if !dry_run {
                 // Remembered at once, for the run that comes after one that was killed.
                 journal(&mut status, role, &outcome, modules.get(&role).cloned());
@@ -111,8 +111,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             outcomes.insert(role, outcome);
             Ok(())
         })?,
-        (Err(error), _) => Err(Undelivered::Passing(anyhow!("{error:#}"))),
-        (Ok(_), None) => anyhow::bail!("there is nothing to deliver: our bug"),
+        Err(error) => Err(Undelivered::Passing(anyhow!("{error:#}"))),
     };
     if dry_run {
         return Ok(match result {
@@ -156,11 +155,9 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             let message = match outcomes.len() {
                 0 => format!("{error:#}"),
                 done => {
-                    let journal = &status.goldpath.repositories;
-                    let places =
-                        outcomes.keys().filter_map(|role| Some(place((role.as_str(), journal.get(role.as_str())?))));
-                    let places = places.collect::<Vec<_>>().join(", ");
-                    format!("{done} of {all} repositories are done, {places}; then: {error:#}")
+                    let is_done = |name: &str| outcomes.keys().any(|role| role.as_str() == name);
+                    let done_now = status.goldpath.repositories.iter().filter(|(name, _)| is_done(name));
+                    format!("{done} of {all} repositories are done, {}; then: {error:#}", places(done_now))
                 }
             };
             wait(folders, &object, status, "Delivered", "Waiting", &message, now)?;
@@ -231,9 +228,9 @@ fn journal(status: &mut Status, role: Role, outcome: &Outcome, module: Option<St
     status.goldpath.repositories.insert(role.as_str().to_owned(), delivered);
 }
 
-/// Where something is now, in words.
-fn place((repository, delivered): (&str, &Delivered)) -> String {
-    match (&delivered.pull_request, &delivered.commit) {
+/// Where things are now, in words.
+fn places<'d>(journal: impl Iterator<Item = (&'d String, &'d Delivered)>) -> String {
+    let place = |(repository, delivered): (&String, &Delivered)| match (&delivered.pull_request, &delivered.commit) {
         (Some(PullRequest { number, state: PullRequestState::Open | PullRequestState::Edited, .. }), _) => {
             format!("{repository} as pull request #{number}")
         }
@@ -242,22 +239,21 @@ fn place((repository, delivered): (&str, &Delivered)) -> String {
         }
         (_, Some(commit)) => format!("{repository} {}", short(commit)),
         (_, None) => format!("{repository} (empty)"),
-    }
+    };
+    journal.map(place).collect::<Vec<_>>().join(", ")
 }
 
 /// Says in the status what is done; it is not all where something comes `next`.
 fn record(status: &mut Status, next: &[&str], generation: Option<u64>, now: Timestamp, action: Action) {
     let journal = &status.goldpath.repositories;
-    let done: Vec<_> = journal.iter().map(|(name, delivered)| (name.as_str(), delivered)).collect();
-    let done = done.into_iter().filter(|(name, _)| !next.contains(name));
     let verb = if action == Action::Delete { "removed from" } else { "delivered to" };
-    let is_closed = |pull: &PullRequest| pull.state == PullRequestState::Closed;
-    let declined = done.clone().any(|(_, delivered)| delivered.pull_request.as_ref().is_some_and(is_closed));
+    let mut pulls = journal.values().filter_map(|delivered| delivered.pull_request.as_ref());
+    let declined = pulls.any(|pull| pull.state == PullRequestState::Closed);
     let advice = match action {
         Action::Configure => "; nothing is proposed again until the request changes",
         Action::Delete => "; the deletion goes on when it is open again",
     };
-    let places = done.map(place).collect::<Vec<_>>().join(", ");
+    let places = places(journal.iter());
     let (holds, reason, message) = match next {
         [] if declined => ("False", "Declined", format!("{verb} {places}{advice}")),
         [] => ("True", "Delivered", format!("{verb} {places}")),

@@ -41,6 +41,11 @@ impl RelativePath {
         other.0.strip_prefix(&self.0).is_some_and(|rest| rest.starts_with('/'))
     }
 
+    /// Whether a tree that holds one cannot hold the other beside it: they are the same, or one is above the other.
+    pub fn excludes(&self, other: &Self) -> bool {
+        self == other || self.is_above(other) || other.is_above(self)
+    }
+
     /// The folders that it is in, from the outermost.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(end, _)| &self.0[..end])

@@ -211,7 +211,7 @@ impl Api {
 fn refuse_claimed(earlier: &[Ticket], role: Role, files: &FileTree) -> Result<(), Tried> {
     for ticket in earlier {
         for path in files.paths() {
-            if ticket.files.paths().any(|p| p == path || p.is_above(path) || path.is_above(p)) {
+            if ticket.files.paths().any(|p| p.excludes(path)) {
                 let owner = Owner::Request(ticket.cause.request.clone());
                 return Err(Tried::Ended(Undelivered::Taken { repository: role, path: path.clone(), owner }));
             }
@@ -383,7 +383,7 @@ impl Repository {
             if !is_last || !is_on_top {
                 return Err(Tried::Again);
             }
-            queue.end()?;
+            queue.end(&orders)?;
             outcome.changes = std::mem::take(&mut changes);
             outcome.commit = Some(commit.sha);
             Ok(outcome)

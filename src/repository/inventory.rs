@@ -289,13 +289,12 @@ pub fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
 /// The request that owns what is in the way at `path`. Every inventory is read only where the
 /// likely owners do not list it.
 fn find_owner(tree: &impl Tree, request: &Identity, path: &RelativePath) -> Result<Owner> {
-    let in_the_way = |p: &RelativePath| p == path || p.is_above(path) || path.is_above(p);
     let owner_by = |inventory: &RelativePath| -> Result<Option<Owner>> {
         let Some(content) = tree.read(inventory)? else {
             return Ok(None);
         };
         let Inventory { request: other, files } = parse(inventory, &content)?;
-        Ok((other != *request && files.iter().any(in_the_way)).then_some(Owner::Request(other)))
+        Ok((other != *request && files.iter().any(|p| p.excludes(path))).then_some(Owner::Request(other)))
     };
     for likely in tree.likely_owners(path)? {
         if let Some(owner) = owner_by(&path_of(&likely)?)? {

@@ -50,8 +50,6 @@ pub struct Queue {
     payload: Payload,
     /// Our own ticket, and since when we have it.
     ticket: Option<(u64, Instant)>,
-    /// Our own claims.
-    claims: Vec<u64>,
     /// Whether the repository has no releases.
     closed: bool,
 }
@@ -69,6 +67,8 @@ pub enum Turn {
 pub struct Orders {
     /// What they have claimed before us.
     pub before: Vec<Ticket>,
+    /// Our own claims.
+    own: Vec<u64>,
     /// What comes after ours.
     pub after: Vec<Ticket>,
 }
@@ -106,7 +106,7 @@ impl Queue {
         let branch = format!("{}/{}/{}", api.remote.owner, api.remote.name, api.remote.branch);
         let files = files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
         let payload = Payload { branch, cause: cause.clone(), files };
-        Self { api, payload, ticket: None, claims: Vec::new(), closed: false }
+        Self { api, payload, ticket: None, closed: false }
     }
 
     /// Says whose turn it is; takes a place where others wait. A repository without commits has
@@ -115,7 +115,7 @@ impl Queue {
         if self.closed || !exists {
             return Ok(Turn::Ours(Orders::default()));
         }
-        let Listed { claims, mut line } = self.list()?;
+        let Listed { own: own_claims, claims, mut line } = self.list()?;
         for stale in line.iter().filter(|release| self.is_stale(release)) {
             self.remove(stale.id)?;
         }
@@ -128,7 +128,7 @@ impl Queue {
         line.retain(|release| !self.is_own(release) || Some(release.id) == own);
         match (own, own.and_then(|own| line.iter().position(|release| release.id == own))) {
             // One writes what many have claimed, not each of them.
-            (None, _) if line.is_empty() && claims.len() < 2 => {}
+            (None, _) if line.is_empty() && own_claims.len() + claims.len() < 2 => {}
             (None, _) => {
                 self.join()?;
                 return match line.as_slice() {
@@ -150,12 +150,11 @@ impl Queue {
                 return Ok(Turn::After { first: own, others: 0 });
             }
         }
-        let (own, others): (Vec<_>, Vec<_>) = claims.into_iter().partition(|release| self.is_own(release));
-        self.claims = own.iter().map(|release| release.id).collect();
-        let since = self.claims.first().copied().unwrap_or(u64::MAX);
-        let (before, later): (Vec<_>, Vec<_>) = others.into_iter().partition(|release| release.id < since);
+        let own: Vec<_> = own_claims.iter().map(|release| release.id).collect();
+        let since = own.first().copied().unwrap_or(u64::MAX);
+        let (before, later): (Vec<_>, Vec<_>) = claims.into_iter().partition(|release| release.id < since);
         let after = later.into_iter().chain(line.into_iter().skip(1)).take(MAX_TOGETHER);
-        Ok(Turn::Ours(Orders { before: self.read_all(before), after: self.read_all(after.collect()) }))
+        Ok(Turn::Ours(Orders { before: self.read_all(before), own, after: self.read_all(after.collect()) }))
     }
 
     /// Claims the paths, unless that was done, and gives what was claimed before. None where nothing can be claimed: in a
@@ -165,10 +164,9 @@ impl Queue {
         if !exists || text.is_empty() {
             return Ok(None);
         }
-        let is_ours = |release: &Release| release.body == text && release.tag_name.starts_with(CLAIM);
-        let mut claims = self.list()?.claims;
-        let is_claimed = claims.iter().any(|release| self.is_own(release) && is_ours(release));
-        if !is_claimed {
+        let is_this = |release: &Release| release.body == text;
+        let mut listed = self.list()?;
+        if !listed.own.iter().any(is_this) {
             let when = self.api.gitea.now().as_millisecond();
             let tag = format!("{CLAIM}{}/{when}", self.payload.cause.request.path());
             match self.create(&tag, &text) {
@@ -178,27 +176,27 @@ impl Queue {
                 Err(Failure::Refused(_)) => return Ok(None),
                 Err(failure) => return Err(failure),
             }
-            claims = self.list()?.claims;
+            listed = self.list()?;
         }
-        let (own, others): (Vec<_>, Vec<_>) = claims.into_iter().partition(|release| self.is_own(release));
+        let Listed { own, claims, .. } = listed;
         // What an earlier edit has claimed and this one has not.
-        for old in own.iter().filter(|release| !is_ours(release)) {
+        for old in own.iter().filter(|release| !is_this(release)) {
             self.remove(old.id)?;
         }
-        let Some(since) = own.iter().find(|release| is_ours(release)).map(|release| release.id) else {
+        let Some(since) = own.iter().find(|release| is_this(release)).map(|release| release.id) else {
             return Err(Failure::LostRace);
         };
-        Ok(Some(self.read_all(others.into_iter().filter(|release| release.id < since).collect())))
+        Ok(Some(self.read_all(claims.into_iter().filter(|release| release.id < since).collect())))
     }
 
     /// Waits while others go on claiming, where we have claimed too, at most until `end`.
     pub fn let_others_claim(&self, end: Instant) -> Result<(), Failure> {
         loop {
-            let (own, others): (Vec<_>, Vec<_>) = self.list()?.claims.into_iter().partition(|claim| self.is_own(claim));
-            let Some(newest) = others.iter().map(|claim| claim.created_at).max().filter(|_| !own.is_empty()) else {
+            let Listed { own, claims, .. } = self.list()?;
+            let Some(newest) = claims.iter().map(|claim| claim.created_at).max().filter(|_| !own.is_empty()) else {
                 return Ok(());
             };
-            let quiet = EACH_CLAIM.saturating_mul(others.len() as u32).min(LONGEST_QUIET);
+            let quiet = EACH_CLAIM.saturating_mul(claims.len() as u32).min(LONGEST_QUIET);
             let age = Duration::try_from(self.api.gitea.now().duration_since(newest)).unwrap_or_default();
             match quiet.checked_sub(age) {
                 Some(rest) if !rest.is_zero() && Instant::now() + rest < end => std::thread::sleep(rest),
@@ -261,8 +259,8 @@ impl Queue {
     /// Gives whether there were any, which somebody may be writing now.
     pub fn give_up(&mut self) -> Result<bool, Failure> {
         self.ticket = None;
-        let Listed { claims, line } = self.list()?;
-        let own: Vec<_> = claims.iter().chain(&line).filter(|release| self.is_own(release)).collect();
+        let Listed { own, line, .. } = self.list()?;
+        let own: Vec<_> = own.iter().chain(line.iter().filter(|release| self.is_own(release))).collect();
         own.iter().try_for_each(|release| self.remove(release.id))?;
         Ok(!own.is_empty())
     }
@@ -273,10 +271,8 @@ impl Queue {
     }
 
     /// Removes our own, which is written now.
-    pub fn end(&mut self) -> Result<(), Failure> {
-        for id in std::mem::take(&mut self.claims) {
-            self.remove(id)?;
-        }
+    pub fn end(&mut self, orders: &Orders) -> Result<(), Failure> {
+        orders.own.iter().try_for_each(|id| self.remove(*id))?;
         self.leave()
     }
 
@@ -286,8 +282,9 @@ impl Queue {
         all.sort_by_key(|release| release.id);
         let (claims, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|release| release.tag_name.starts_with(CLAIM));
+        let (own, claims) = claims.into_iter().partition(|release| self.is_own(release));
         let line = others.into_iter().filter(|release| release.tag_name.starts_with(WAITING)).collect();
-        Ok(Listed { claims, line })
+        Ok(Listed { own, claims, line })
     }
 
     fn is_own(&self, release: &Release) -> bool {
@@ -335,6 +332,9 @@ impl Queue {
 
 /// What is there of draft releases that are ours.
 struct Listed {
+    /// Our own claims.
+    own: Vec<Release>,
+    /// Those of others.
     claims: Vec<Release>,
     line: Vec<Release>,
 }
