@@ -43,21 +43,19 @@ rust_tests() { # BINARY ARGUMENT…
 }
 
 # Together they take the machine's time, of which each alone leaves much: they wait for servers, and for what they break.
-deliveries_that_fail() {
+faults_and_trust() {
   rust_tests faults
   rust_tests secrets
   rust_tests remote
+  rust_tests trust
+  rust_tests terraform
 }
 requests() {
   rust_tests gitea
   rust_tests workflows
   rust_tests load --test-threads 1
 }
-reviews() {
-  rust_tests review
-  rust_tests trust
-  rust_tests terraform
-}
+reviews() { rust_tests review; }
 
-side_by_side deliveries_that_fail requests reviews
+side_by_side faults_and_trust requests reviews
 say "passed in $SECONDS s"
