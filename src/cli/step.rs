@@ -8,7 +8,7 @@
 use super::ConfigArgs;
 use crate::commit::{self, Task};
 use crate::kratix::{Action, Folders};
-use crate::render::{self, Rendered};
+use crate::render;
 use crate::repository::Extent;
 use crate::track;
 use anyhow::Result;
@@ -124,6 +124,9 @@ fn claim(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>
     let (config, now) = (config.load_as_step(), commit::now()?);
     let task = Task { action: Action::Configure, extent: extent(Extent::Claim, *dry_run), with_diff: false };
     let rendered = render::run(folders, config.as_ref(), now)?;
+    if folders.is_stopped() {
+        return Ok(rendered.lines());
+    }
     let committed = commit::run(folders, config.as_ref(), task, now)?;
     Ok([rendered.lines(), committed.lines(*dry_run)].concat())
 }
@@ -136,11 +139,16 @@ fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<Strin
     let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Configure);
     let task = Task { action, extent: Extent::Whole, with_diff: false };
     let rendered = render::run_for_repositories(folders, config.as_ref(), now)?;
+    if folders.is_stopped() {
+        return Ok(rendered.lines());
+    }
+    // What was rendered is told by the first Pipeline.
     let committed = commit::run(folders, config.as_ref(), task, now)?;
+    if folders.is_stopped() {
+        return Ok(committed.lines(false));
+    }
     let tracked = track::run(folders, config.as_ref(), action, now)?;
-    // What it rendered was told by the first Pipeline.
-    let rendered = if let Rendered::Done(_) = rendered { Vec::new() } else { rendered.lines() };
-    Ok([rendered, committed.lines(false), tracked.lines()].concat())
+    Ok([committed.lines(false), tracked.lines()].concat())
 }
 
 /// Takes everything away, and holds the request until it is gone.
@@ -148,6 +156,9 @@ fn delete(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String
     let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Delete);
     let task = Task { action, extent: extent(Extent::Whole, *dry_run), with_diff: false };
     let committed = commit::run(folders, config.as_ref(), task, now)?;
+    if folders.is_stopped() {
+        return Ok(committed.lines(*dry_run));
+    }
     let tracked = match dry_run {
         true => track::dry_run(folders)?,
         false => track::run(folders, config.as_ref(), action, now)?,
