@@ -138,7 +138,7 @@ fn nothing_is_applied_but_what_was_shown_and_approved() {
     let by_hand = review.propose("by-hand", &[(&main, Some(&text))]);
     let own = review.reviewer.token("push", &["write:repository"]);
     let commit = json!({"branch": "by-hand", "message": "more", "files": [{"operation": "create", "path": format!("teams/{}/README.md", good.0), "content": ""}]});
-    assert_eq!(ask(&own, "POST", &review.path("/contents"), &commit).0, 201);
+    review.commit(&own, &commit);
     review.run_well(&["plan"]);
     assert_eq!(review.planned(denied_number, "goldpath/plan"), "failure: 1 of 1 root modules cannot be applied");
     let comment_of = |number: u64| review.comments(number)[0].clone();

@@ -327,7 +327,7 @@ fn an_approval_counts_if_somebody_else_gave_it_who_may_for_this_commit_and_still
     let name = json!({"name": review.writer.0, "email": format!("{}@example.com", review.writer.0)});
     let forged = json!({"branch": "beside", "message": "x\n\nGoldpath-Request: Team default/x", "author": name, "committer": name,
         "files": [{"operation": "create", "path": "FORGED.md", "content": ""}]});
-    assert_eq!(ask(&token, "POST", &review.path("/contents"), &forged).0, 201);
+    review.commit(&token, &forged);
     review.approve(&review.owner, number);
     assert_eq!(says(), waits, "who has pushed can approve");
 
@@ -340,8 +340,9 @@ fn an_approval_counts_if_somebody_else_gave_it_who_may_for_this_commit_and_still
     state("closed");
     let forged = json!({"branch": "closed", "message": "x", "author": name, "committer": name,
         "files": [{"operation": "create", "path": "FORGED.md", "content": ""}]});
-    assert_eq!(ask(&token, "POST", &review.path("/contents"), &forged).0, 201);
+    review.commit(&token, &forged);
     state("open");
+    review.settle("closed");
     review.approve(&review.owner, second);
     review.run_well(&["plan"]);
     assert_eq!(review.planned(second, "goldpath/plan"), waits, "who has pushed can approve");

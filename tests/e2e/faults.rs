@@ -1,7 +1,8 @@
 //! What dies in the middle of a request's way, and that nothing is lost or done twice.
 
 use crate::support::platform::{APPLY, PLAN};
-use crate::world::{Team, World, until};
+use crate::support::until;
+use crate::world::{Team, World};
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! What happens to requests, as those see it who make, review and look after them.
 
-use crate::world::{self, Team, World, condition, is_current, kubectl, person, run, until};
+use crate::support::until;
+use crate::world::{self, Team, World, condition, is_current, kubectl, person, run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;

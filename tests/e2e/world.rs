@@ -4,7 +4,8 @@ use crate::kratix::StandIn;
 use crate::support::gitea::{User, admin_token, ask, files_of, variable};
 use crate::support::kubernetes::Kubernetes;
 use crate::support::platform::{Platform, script};
-use crate::support::{review::Managed, transcript};
+use crate::support::review::Managed;
+use crate::support::{transcript, until};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
@@ -282,18 +283,6 @@ pub fn run(command: &mut Command) -> String {
 /// `kubectl`, as people use it.
 pub fn kubectl(arguments: &[&str]) -> String {
     run(Command::new("kubectl").args(arguments))
-}
-
-/// Looks until there is something, or panics when it is too late, with what was waited for.
-pub fn until<T>(seconds: u64, what: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "gave up waiting for {}", what());
-        std::thread::sleep(Duration::from_millis(300));
-    }
 }
 
 /// One request.

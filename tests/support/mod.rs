@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 #[path = "gitea.rs"]
 pub mod gitea;
@@ -41,6 +42,18 @@ pub fn binary(name: &str) -> Command {
     }
     command.env("SOURCE_DATE_EPOCH", TIME);
     command
+}
+
+/// Looks until there is something, or panics when it is too late, with what was waited for.
+pub fn until<T>(seconds: u64, what: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting for {}", what());
+        std::thread::sleep(Duration::from_millis(300));
+    }
 }
 
 /// What a command printed and how it ended, as a person sees it.

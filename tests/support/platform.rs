@@ -4,6 +4,7 @@
 
 use super::gitea::{Organization, User, admin_token, api, ask, variable};
 use super::review::{Managed, last_status};
+use super::until;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -11,7 +12,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The labels of the runners, and the workflows that they run.
 pub const PLAN: &str = "goldpath-plan";
@@ -119,14 +120,18 @@ impl Platform {
         command.arg(&folder).env("PATH", path).env("GITEA_RUNNER", runner);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut runner = Runner { process: command.spawn().unwrap(), folder };
-        wait_for(30, "a runner", || {
-            let ended = runner.process.try_wait().unwrap();
-            assert!(ended.is_none(), "the runner has ended: {}", runner.log());
-            let answer = api("GET", &self.organization.path("review", "/actions/runners"), &Value::Null);
-            let is_it =
-                |r: &Value| r["name"].as_str().unwrap_or_default().starts_with(label) && r["status"] != "offline";
-            answer["runners"].as_array().into_iter().flatten().any(is_it).then_some(())
-        });
+        until(
+            30,
+            || "a runner".to_owned(),
+            || {
+                let ended = runner.process.try_wait().unwrap();
+                assert!(ended.is_none(), "the runner has ended: {}", runner.log());
+                let answer = api("GET", &self.organization.path("review", "/actions/runners"), &Value::Null);
+                let is_it =
+                    |r: &Value| r["name"].as_str().unwrap_or_default().starts_with(label) && r["status"] != "offline";
+                answer["runners"].as_array().into_iter().flatten().any(is_it).then_some(())
+            },
+        );
         self.runners.push(runner);
     }
 
@@ -248,8 +253,7 @@ impl Platform {
     }
 
     pub fn wait<T>(&self, what: impl Fn() -> String, look: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(90);
-        poll(deadline, look).unwrap_or_else(|| {
+        let told = || {
             let pulls = self.organization.pulls("infrastructure");
             let pulls: Vec<_> =
                 pulls.iter().map(|p| format!("#{} {} {}", p["number"], p["state"], p["created_at"])).collect();
@@ -263,8 +267,9 @@ impl Platform {
                 }
             }
             let logs: Vec<_> = self.runners.iter().map(Runner::log).collect();
-            panic!("{}\n{}\n{}\ngave up waiting for {}", logs.join("\n"), self.job_logs(), runs.join("\n"), what())
-        })
+            format!("{}:\n{}\n{}\n{}", what(), logs.join("\n"), self.job_logs(), runs.join("\n"))
+        };
+        until(90, told, look)
     }
 
     /// What the last jobs have printed, for who reads why a test has failed.
@@ -338,22 +343,6 @@ impl Drop for Platform {
             ask(&token, "DELETE", &format!("/admin/users/{}{user}?purge=true", self.users), &json!({}));
         }
     }
-}
-
-/// Looks every tenth of a second until there is something, or it is too late.
-pub fn wait_for<T>(seconds: u64, what: &str, look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    poll(deadline, look).unwrap_or_else(|| panic!("gave up waiting for {what}"))
-}
-
-fn poll<T>(deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    while Instant::now() < deadline {
-        if let Some(found) = look() {
-            return Some(found);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    None
 }
 
 /// A runner, and what its jobs started: each step of a job is in a process group of its own.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use super::gitea::{Organization, User, admin_token, api, ask, variable};
+use super::until;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
@@ -205,8 +206,29 @@ impl Review {
         if branch != from {
             commit["new_branch"] = branch.into();
         }
-        let (status, answer) = ask(&self.writer_token, "POST", &self.path("/contents"), &commit);
+        self.commit(&self.writer_token, &commit);
+    }
+
+    /// Commits what the API is asked for, as whose token it is.
+    pub fn commit(&self, token: &str, commit: &Value) {
+        let (status, answer) = ask(token, "POST", &self.path("/contents"), commit);
         assert_eq!(status, 201, "{answer}");
+        let branch = commit.get("new_branch").unwrap_or(&commit["branch"]);
+        self.settle(branch.as_str().unwrap());
+    }
+
+    /// Waits until what is open of a branch has its last commit: Gitea sees to that when it has answered already.
+    pub fn settle(&self, branch: &str) {
+        let tip = api("GET", &self.path(&format!("/branches/{}", branch.replace('/', "%2F"))), &Value::Null);
+        until(
+            30,
+            || format!("pull requests of {branch} with its last commit"),
+            || {
+                let pulls = api("GET", &self.path("/pulls?state=open&limit=50"), &Value::Null);
+                let is_old = |pull: &Value| pull["head"]["ref"] == branch && pull["head"]["sha"] != tip["commit"]["id"];
+                (!pulls.as_array().unwrap().iter().any(is_old)).then_some(())
+            },
+        );
     }
 
     /// Somebody reviews the head commit of a pull request.
