@@ -18,19 +18,10 @@ stage=01-setup-cluster
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-cluster=goldpath-poc http=8080 https=8443 ssh=30222 existing=''
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then shift "$taken"; continue; fi
-  case $1 in
-    --existing) existing=1; shift ;;
-    --name) need_value "$@"; cluster=$2; shift 2 ;;
-    --http | --https | --ssh)
-      need_value "$@"
-      [[ $2 =~ ^[1-9][0-9]{0,4}$ ]] || fail "\`$1\` must be a port" "as in $1 8080"
-      printf -v "${1#--}" %s "$2"
-      shift 2 ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
+name=goldpath-poc http=8080 https=8443 ssh=30222 existing=''
+read_options 'existing' 'name http https ssh' "$@"
+for option in http https ssh; do
+  [[ ${!option} =~ ^[1-9][0-9]{0,4}$ ]] || fail "--$option must be a port" "as in --$option 8080"
 done
 start
 
@@ -53,15 +44,15 @@ nodes:
       - {containerPort: 443, hostPort: $https, listenAddress: 127.0.0.1}
       - {containerPort: 30222, hostPort: $ssh, listenAddress: 127.0.0.1}
 YAML
-  if [ -z "$dry" ] && kind get clusters 2>>"$log" | grep -qxF "$cluster"; then
-    say "the kind cluster $cluster is there"
-    run kind export kubeconfig --name "$cluster" --kubeconfig "$KUBECONFIG"
+  if [ -z "$dry" ] && kind get clusters 2>>"$log" | grep -qxF "$name"; then
+    say "the kind cluster $name is there"
+    run kind export kubeconfig --name "$name" --kubeconfig "$KUBECONFIG"
   else
     show "$work/kind.yaml"
-    run kind create cluster --name "$cluster" --kubeconfig "$KUBECONFIG" --config "$work/kind.yaml" --wait 3m
-    [ -n "$dry" ] || say "made: the kind cluster $cluster"
+    run kind create cluster --name "$name" --kubeconfig "$KUBECONFIG" --config "$work/kind.yaml" --wait 3m
+    [ -n "$dry" ] || say "made: the kind cluster $name"
   fi
-  [ -n "$dry" ] || printf 'CLUSTER=%q\nHTTPS_PORT=%q\nSSH_PORT=%q\n' "$cluster" "$https" "$ssh" >"$poc/cluster.env"
+  [ -n "$dry" ] || printf 'CLUSTER=%q\nHTTPS_PORT=%q\nSSH_PORT=%q\n' "$name" "$https" "$ssh" >"$poc/cluster.env"
 
   cat >"$work/traefik.yaml" <<'YAML'
 service: {type: ClusterIP}

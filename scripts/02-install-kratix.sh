@@ -27,17 +27,7 @@ stage=02-install-kratix
 version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' "$root/Cargo.toml")
 default_image=localhost/goldpath:$version
 existing='' only='' image=$default_image load=kind address='' config='' ca='' token=''
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then shift "$taken"; continue; fi
-  case $1 in
-    --existing) existing=1; shift; continue ;;
-    --only | --image | --load | --address | --config | --ca | --token) ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  need_value "$@"
-  printf -v "${1#--}" %s "$2"
-  shift 2
-done
+read_options 'existing' 'only image load address config ca token' "$@"
 case $only in '' | kratix | promises) ;; *) fail "--only must be kratix or promises" ;; esac
 case $load in kind | containerd | docker | none) ;; *) fail "--load must be kind, containerd, docker or none" ;; esac
 [[ $image =~ ^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || fail "--image must be NAME:TAG" "as in --image $default_image"

@@ -31,18 +31,7 @@ stage=03-setup-gitea
 version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' "$root/Cargo.toml")
 host=gitea.127.0.0.1.nip.io existing='' only='' image=''
 runners=()
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then shift "$taken"; continue; fi
-  case $1 in
-    --host | --existing | --only | --image | --runner) need_value "$@" ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  case $1 in
-    --runner) runners+=("$2") ;;
-    *) printf -v "${1#--}" %s "$2" ;;
-  esac
-  shift 2
-done
+read_options '' 'host existing only image runner+' "$@"
 name='[A-Za-z0-9][A-Za-z0-9._-]*'
 for runner in "${runners[@]}"; do
   [[ $runner =~ ^$name/$name=$name$ ]] || fail "--runner must be OWNER/NAME=LABEL" "as in --runner platform/review=goldpath-plan"
@@ -251,7 +240,7 @@ ensure_owner() {
   local password
   read_or_null /users/platform-owner
   if [ "$answer" != null ] && [ -s "$poc/owner.token" ]; then
-    request "$poc/owner.token" GET /user
+    request "token $(<"$poc/owner.token")" GET /user
     [ "$status" != 200 ] || return 0
   fi
   password=$(random)

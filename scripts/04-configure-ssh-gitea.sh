@@ -26,18 +26,7 @@ stage=04-configure-ssh-gitea
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 repository=platform/state store=default destinations=platform,dev,production url='' known_hosts='' rotate=''
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then shift "$taken"; continue; fi
-  case $1 in
-    --rotate) rotate=1; shift; continue ;;
-    --repository | --store | --destinations | --url | --known-hosts) ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  need_value "$@"
-  option=${1#--}
-  printf -v "${option//-/_}" %s "$2"
-  shift 2
-done
+read_options 'rotate' 'repository store destinations url known-hosts' "$@"
 name='[A-Za-z0-9][A-Za-z0-9._-]*' label='[a-z0-9]([a-z0-9-]*[a-z0-9])?'
 [[ $repository =~ ^$name/$name$ ]] || fail "--repository must be OWNER/NAME" "as in --repository platform/state"
 [[ $store =~ ^$label$ ]] || fail "--store must be a name" "as in --store default"

@@ -5,7 +5,7 @@
 #
 #   05-setup-kratix-repo.sh --infrastructure OWNER/NAME --review OWNER/NAME --state OWNER --owners USER,… --runner LABEL
 #                           --config FILE [--file FILE]… [--catalog OWNER/NAME] [--credentials FOLDER] [--users PREFIX]
-#                           [--rotate] [--dry-run]
+#                           [--rotate] [--dry-run] [--log-folder FOLDER]
 #
 #   --infrastructure  carries Terraform; an existing one keeps its content and gets the workflow files that it lacks
 #   --review          runs `goldpath terraform`; only the owners write it
@@ -20,6 +20,7 @@
 #   --users           the users are PREFIX, PREFIX-review, PREFIX-bell and PREFIX-terraform (default: goldpath)
 #   --rotate          makes every token anew, and removes the old ones
 #   --dry-run         only reads, and prints what it would call
+#   --log-folder      where the log goes (default: .goldpath/log)
 #
 # From the environment:
 #   GITEA_URL               where Gitea is, 1.26.2 or later
@@ -28,39 +29,13 @@
 #   GITEA_CA_FILE           the certificate authority of GITEA_URL, if no public one
 # shellcheck disable=SC2016 # what stands in single quotes are jq's variables
 set -euo pipefail
-umask 077
+stage=05-setup-kratix-repo
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-usage() { sed -n '2,/^# shellcheck/{/^# shellcheck/d; s/^# \{0,1\}//; p}' "${BASH_SOURCE[0]}"; }
-say() { printf '%s\n' "setup: $*" >&2; }
-fail() { # WHAT [HINT]
-  say "$1"
-  [ -z "${2:-}" ] || say "hint: $2"
-  exit 1
-}
-
-infrastructure='' review='' catalog='' state='' owners='' runner='' config='' credentials='' users=goldpath rotate='' dry=''
+infrastructure='' review='' catalog='' state='' owners='' runner='' config='' credentials='' users=goldpath rotate=''
 files=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    --help | -h) usage; exit 0 ;;
-    --rotate) rotate=1; shift; continue ;;
-    --dry-run) dry=1; shift; continue ;;
-    --infrastructure | --review | --catalog | --state | --owners | --runner | --config | --file | --credentials | --users) ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  [ -n "${2:-}" ] || fail "\`$1\` needs a value" "see --help"
-  case $1 in
-    --file) files+=("$2") ;;
-    *) printf -v "${1#--}" %s "$2" ;;
-  esac
-  shift 2
-done
-
-missing=()
-for tool in curl jq openssl base64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
-[ ${#missing[@]} -eq 0 ] || fail "not on the PATH: ${missing[*]}" "apt-get install curl jq openssl coreutils"
-
+read_options 'rotate' 'infrastructure review catalog state owners runner config file+ credentials users' "$@"
 name='[A-Za-z0-9][A-Za-z0-9._-]*'
 for option in infrastructure review ${catalog:+catalog}; do
   [[ ${!option} =~ ^$name/$name$ ]] || fail "--$option must be OWNER/NAME" "as in --$option platform/$option"
@@ -75,68 +50,18 @@ done
 for file in "$config" "${files[@]}"; do
   if [ ! -f "$file" ] || [ ! -r "$file" ]; then fail "\`$file\` cannot be read"; fi
 done
-: "${GITEA_URL:?is not set: see --help}" "${GITEA_ADMIN_TOKEN_FILE:?is not set: see --help}"
+start
+need_gitea
 server=${GITEA_URL%/}
-admin_token=$(<"$GITEA_ADMIN_TOKEN_FILE")
-[ -n "$admin_token" ] || fail "$GITEA_ADMIN_TOKEN_FILE is empty"
 mapfile -t owners < <(tr , '\n' <<<"$owners" | sort -u)
 
 writer=$users reviewer=$users-review bell=$users-bell terraform=$users-terraform
-changes=0
-work=$(mktemp -d)
 
 clean_up() {
   if [ -n "${opened:-}" ] && [ -z "$dry" ]; then ensure_protection "$opened" main "$closed"; fi
   rm -rf "$work"
 }
 trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# Gitea's API -------------------------------------------------------------------------------------------------------------
-
-# Secrets go through pipes: a process's arguments can be read by everybody on the machine.
-request() { # AUTHORIZATION METHOD PATH [BODY]: sets `status` and `answer`
-  local arguments=(--silent --show-error --max-time 60 --output "$work/answer" --write-out '%{http_code}' --request "$2")
-  [ -z "${GITEA_CA_FILE:-}" ] || arguments+=(--cacert "$GITEA_CA_FILE")
-  if [ -n "${4:-}" ]; then
-    status=$(curl "${arguments[@]}" --header @<(printf '%s\n' "$1") --header 'Content-Type: application/json' \
-      --data-binary @<(printf '%s' "$4") "$server/api/v1$3") || fail "$2 $3: no answer from $server" "see GITEA_URL and GITEA_CA_FILE"
-  else
-    status=$(curl "${arguments[@]}" --header @<(printf '%s\n' "$1") "$server/api/v1$3") ||
-      fail "$2 $3: no answer from $server" "see GITEA_URL and GITEA_CA_FILE"
-  fi
-  answer=$(<"$work/answer")
-}
-
-message() { jq -r '.message // .' <<<"$answer" 2>/dev/null | head -c 300; }
-
-refused() { # METHOD PATH
-  fail "$1 $2: $status $(message)" "the token in $GITEA_ADMIN_TOKEN_FILE must be an administrator's, with the scopes that --help names"
-}
-
-read_or_null() { # PATH: `answer` is null if it is not there
-  request "Authorization: token $admin_token" GET "$1"
-  case $status in
-    200) ;;
-    404) answer=null ;;
-    *) refused GET "$1" ;;
-  esac
-}
-
-change() { # WHAT METHOD PATH [BODY]
-  changes=$((changes + 1))
-  if [ -n "$dry" ]; then
-    say "would make: $1: $2 $3"
-    answer=null
-    return
-  fi
-  request "Authorization: token $admin_token" "$2" "$3" "${4:-}"
-  case $status in
-    2??) say "made: $1" ;;
-    *) refused "$2" "$3" ;;
-  esac
-}
 
 # Whether `answer` has all that an object says; lists in any order.
 has() { # OBJECT
@@ -145,8 +70,6 @@ has() { # OBJECT
 }
 
 json() { jq -cn "$@"; } # for what is no secret
-
-random() { openssl rand -hex 24; }
 
 # Owners and users --------------------------------------------------------------------------------------------------------
 
@@ -186,7 +109,7 @@ sign_in() { # USER
   password=$(random)
   change "password of $1, thrown away" PATCH "/admin/users/$1" "$(jq -Rc --arg name "$1" \
     '{login_name: $name, source_id: 0, password: ., must_change_password: false}' < <(printf '%s' "$password"))"
-  authorization[$1]="Authorization: Basic $(printf '%s:%s' "$1" "$password" | base64 --wrap 0)"
+  authorization[$1]="Basic $(printf '%s:%s' "$1" "$password" | base64 --wrap 0)"
 }
 
 make_token() { # USER PURPOSE SCOPE…: sets `token` and `token_name`
@@ -439,7 +362,7 @@ other=$(jq -c '. + {priority: 3}' <<<"$owners_only")
 records=$(json --arg user "$reviewer" '{enable_push: true, enable_push_whitelist: true, push_whitelist_usernames: [$user],
   push_whitelist_teams: [], enable_force_push: false, protected_file_patterns: ".gitea/**;.github/**", priority: 2}')
 
-workflows=$here/pipelines/gitea/review/.gitea/workflows
+workflows=$root/pipelines/gitea/review/.gitea/workflows
 arguments=(platform.yaml "$config")
 for file in "${files[@]}"; do
   path=$(realpath --no-symlinks --relative-to "$(dirname "$config")" "$file")
@@ -467,9 +390,9 @@ main='{"enable_push": false, "enable_push_whitelist": false, "push_whitelist_tea
   "enable_status_check": true, "status_check_contexts": ["goldpath/plan"],
   "protected_file_patterns": ".gitea/**", "block_admin_merge_override": true, "enable_force_push": false}'
 arguments=()
-for file in "$here"/pipelines/gitea/infrastructure/.gitea/workflows/*.yaml; do arguments+=(".gitea/workflows/${file##*/}" "$file"); done
+for file in "$root"/pipelines/gitea/infrastructure/.gitea/workflows/*.yaml; do arguments+=(".gitea/workflows/${file##*/}" "$file"); done
 read_or_null "/repos/$infrastructure"
-if [ "$answer" = null ] || has '{"empty": true}'; then arguments+=(README.md "$here/pipelines/gitea/README.md"); fi
+if [ "$answer" = null ] || has '{"empty": true}'; then arguments+=(README.md "$root/pipelines/gitea/README.md"); fi
 ensure_files "$infrastructure" add "$main" "Ring for review" "${arguments[@]}"
 ensure_protection "$infrastructure" main "$main"
 opened=''
@@ -477,7 +400,7 @@ opened=''
 if [ -n "$credentials" ]; then
   valid=''
   if [ -z "$rotate" ] && [ -s "$credentials/token" ]; then
-    request "Authorization: token $(<"$credentials/token")" GET "/repos/$infrastructure"
+    request "token $(<"$credentials/token")" GET "/repos/$infrastructure"
     if [ "$status" = 200 ] && has '{"permissions": {"admin": false, "push": true, "pull": true}}'; then valid=1; fi
   fi
   if [ -z "$valid" ]; then

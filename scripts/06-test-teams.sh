@@ -33,23 +33,10 @@ stage=06-test-teams
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 namespace=goldpath-teams id=poc infrastructure=platform/infrastructure catalog=platform/catalog state=platform/state
-destination=platform reviewer=goldpath-review owner_token='' keep='' installed='' image=''
-install=()
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then shift "$taken"; continue; fi
-  case $1 in
-    --keep) keep=1; shift; continue ;;
-    --installed) installed=1; shift; continue ;;
-    --image) need_value "$@"; image=$2; install+=("$1" "$2"); shift 2; continue ;;
-    --load | --address | --config | --ca | --token) need_value "$@"; install+=("$1" "$2"); shift 2; continue ;;
-    --namespace | --id | --infrastructure | --catalog | --state | --destination | --reviewer | --owner-token) ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  need_value "$@"
-  option=${1#--}
-  printf -v "${option//-/_}" %s "$2"
-  shift 2
-done
+destination=platform reviewer=goldpath-review owner_token='' keep='' installed=''
+image='' load='' address='' config='' ca='' token=''
+read_options 'keep installed' 'namespace id infrastructure catalog state destination reviewer owner-token image load address config ca token' "$@"
+install=(${image:+--image "$image"} ${load:+--load "$load"} ${address:+--address "$address"} ${config:+--config "$config"} ${ca:+--ca "$ca"} ${token:+--token "$token"})
 name='[A-Za-z0-9][A-Za-z0-9._-]*'
 for option in infrastructure catalog state; do
   [[ ${!option} =~ ^$name/$name$ ]] || fail "--$option must be OWNER/NAME" "as in --$option platform/$option"
@@ -204,12 +191,12 @@ plan_is_shown() { # NUMBER: in a comment of our reviewer; sets `shown`, when it 
 # Gitea's times have seconds, and an approval counts if it is later than the plan.
 is_past() { [ "$(date +%s)" -gt "$(date --date "$1" +%s)" ]; }
 approve() { # NUMBER HEAD
-  request "$owner_token" POST "/repos/$infrastructure/pulls/$1/reviews" "$(jq -cn --arg head "$2" '{event: "APPROVED", commit_id: $head}')"
+  request "token $(<"$owner_token")" POST "/repos/$infrastructure/pulls/$1/reviews" "$(jq -cn --arg head "$2" '{event: "APPROVED", commit_id: $head}')"
   [ "$status" = 200 ] && jq -e '.state == "APPROVED" and .official' <<<"$answer"
 }
 # 405 until Gitea knows that it can be merged, and until `goldpath/plan` allows it.
 merge() { # NUMBER HEAD
-  request "$owner_token" POST "/repos/$infrastructure/pulls/$1/merge" "$(jq -cn --arg head "$2" '{Do: "merge", head_commit_id: $head}')"
+  request "token $(<"$owner_token")" POST "/repos/$infrastructure/pulls/$1/merge" "$(jq -cn --arg head "$2" '{Do: "merge", head_commit_id: $head}')"
   [ "$status" = 200 ] && return
   gitea GET "/repos/$infrastructure/pulls/$1"
   [ "$status" = 200 ] && jq -e .merged <<<"$answer"

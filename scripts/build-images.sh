@@ -21,41 +21,16 @@
 #   SOURCE_DATE_EPOCH     the time that the image says it was created (default: the commit's)
 #   SOURCE_URL            where the sources are, for the label and the provenance
 set -euo pipefail
-shopt -s inherit_errexit
+stage=build-images
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-usage() { sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "${BASH_SOURCE[0]}"; }
-say() { printf '%s\n' "images: $*" >&2; }
-fail() { # WHAT [HINT]
-  say "$1"
-  [ -z "${2:-}" ] || say "hint: $2"
-  exit 1
-}
-need() { # TOOL…
-  local tool
-  for tool in "$@"; do command -v "$tool" >/dev/null || fail "$tool is not on the PATH" "${hints[$tool]:-it is in the Debian package $tool}"; done
-}
-declare -A hints=(
-  [cargo]='https://rustup.rs' [readelf]='it is in the Debian package binutils' [sha256sum]='it is in the Debian package coreutils'
-  [kind]='https://kind.sigs.k8s.io' [ctr]='it is in the Debian package containerd' [docker]='https://docs.docker.com/engine/install'
-)
-run() { # COMMAND…
+run() { # COMMAND…: whose output is for the terminal
   if [ -n "$dry" ]; then printf '%q ' "$@" | sed 's/ $/\n/'; else "$@"; fi
 }
 
-image='' output='' engine='' load='' address=/run/containerd/containerd.sock push='' runner='' dry='' pin=''
-while [ $# -gt 0 ]; do
-  case $1 in
-    --help | -h) usage; exit 0 ;;
-    --runner) runner=yes; shift; continue ;;
-    --dry-run) dry=yes; shift; continue ;;
-    --pin) pin=yes; shift; continue ;;
-    --image | --output | --engine | --load | --address | --push) ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  [ -n "${2:-}" ] || fail "\`$1\` needs a value" "see --help"
-  printf -v "${1#--}" %s "$2"
-  shift 2
-done
+image='' output='' engine='' load='' address=/run/containerd/containerd.sock push='' runner='' pin=''
+read_options 'runner pin' 'image output engine load address push' "$@"
 for path in output GOLDPATH_BINARIES CA_CERTIFICATES; do # relative to where the caller is
   [ -z "${!path:-}" ] || printf -v "$path" %s "$(realpath --canonicalize-missing "${!path}")"
 done
@@ -72,10 +47,8 @@ case $load in '' | kind | containerd | docker) ;; *) fail "--load must be kind, 
 output=${output:-${CARGO_TARGET_DIR:-$PWD/target}/images}
 archive=$output/goldpath-$version.oci.tar
 
-if [ -z "$dry" ]; then
-  [ -z "$engine" ] || need "$engine"
-  case $load in kind | docker) need "$load" ;; containerd) need ctr ;; esac
-fi
+[ -z "$engine" ] || need "$engine"
+case $load in kind | docker) need "$load" ;; containerd) need ctr ;; esac
 
 read_revision() {
   revision=unknown commit=''

@@ -30,20 +30,9 @@ stage=build-poc
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 from=1 only='' existing='' host='' organization=platform owners='' owner_token='' runner='' keep=''
-image_options=()
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then shift "$taken"; continue; fi
-  case $1 in
-    --keep) keep=1; shift; continue ;;
-    --image | --load | --address) need_value "$@"; image_options+=("$1" "$2"); shift 2; continue ;;
-    --from | --only | --existing | --host | --organization | --owners | --owner-token | --runner) ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  need_value "$@"
-  option=${1#--}
-  printf -v "${option//-/_}" %s "$2"
-  shift 2
-done
+image='' load='' address=''
+read_options 'keep' 'from only existing host organization owners owner-token runner image load address' "$@"
+image_options=(${image:+--image "$image"} ${load:+--load "$load"} ${address:+--address "$address"})
 for option in from only; do
   [ -z "${!option}" ] || [[ ${!option} =~ ^[1-6]$ ]] || fail "--$option must be a stage" "from 1 to 6"
 done
@@ -126,8 +115,7 @@ run_stage() { # NUMBER
         # It reads from Gitea even then.
         printf 'scripts/05-setup-kratix-repo.sh %s\n' "${arguments[*]}"
       else
-        "$root/scripts/05-setup-kratix-repo.sh" "${arguments[@]}" 2> >(tee -a "$log_folder/05-setup-kratix-repo.log" >&2) ||
-          fail "stage 5 failed" "its log is $log_folder/05-setup-kratix-repo.log; when that is put right: scripts/build-poc.sh --from 5, with the same options"
+        stage_script 05-setup-kratix-repo.sh "${arguments[@]}"
       fi
       stage_script 02-install-kratix.sh --existing --only promises --config "$poc/platform.yaml" ${GITEA_CA_FILE:+--ca "$poc/ca.crt"} --token "$poc/goldpath/token" "${image_options[@]}"
       arguments=(--runner "$infrastructure=$runner" --runner "$review=goldpath-plan" --runner "$review=goldpath-apply")

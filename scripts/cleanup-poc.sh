@@ -21,19 +21,9 @@ stage=cleanup-poc
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-yes='' with_gitea='' organization=platform store=default
-while [ $# -gt 0 ]; do
-  if common_option "$@"; then shift "$taken"; continue; fi
-  case $1 in
-    --yes) yes=1; shift; continue ;;
-    --gitea) with_gitea=1; shift; continue ;;
-    --organization | --store) ;;
-    *) fail "unknown option \`$1\`" "see --help" ;;
-  esac
-  need_value "$@"
-  printf -v "${1#--}" %s "$2"
-  shift 2
-done
+yes='' gitea='' organization=platform store=default
+read_options 'yes gitea' 'organization store' "$@"
+with_gitea=$gitea
 start
 need kubectl jq
 

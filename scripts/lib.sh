@@ -5,7 +5,6 @@
 # shellcheck disable=SC2034,SC2154 # set here for the stages, and there for this
 set -euo pipefail
 shopt -s inherit_errexit
-umask 077
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/versions.sh
@@ -13,7 +12,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Credentials, certificates and the kubeconfig of what the stages make.
 poc=${GOLDPATH_POC:-$root/.goldpath/poc}
-dry='' log_folder=$root/.goldpath/log log=/dev/null
+dry='' log_folder=$root/.goldpath/log log=/dev/null changes=0
 
 usage() { sed -n '2,/^set -/{/^set -/d; /^# shellcheck/d; s/^# \{0,1\}//; p}' "$0"; }
 say() {
@@ -26,21 +25,31 @@ fail() { # WHAT [HINT]
   exit 1
 }
 
-# The options that every stage has. 0: it was one of them, of so many words as `taken` says.
-common_option() { # WORD [VALUE]
-  case $1 in
-    --help | -h) usage; exit 0 ;;
-    --dry-run) dry=1 taken=1 ;;
-    --log-folder) need_value "$@"; log_folder=$2 taken=2 ;;
-    *) return 1 ;;
-  esac
-}
-need_value() { # WORD [VALUE]
-  [ -n "${2:-}" ] || fail "\`$1\` needs a value" "see --help"
+# Sets the variables that are called as the options are, with _ for -: one without a value becomes 1, and one that may be
+# repeated (`file+`) goes into an array (`files`).
+read_options() { # 'NAME…' without a value, 'NAME…' with one, WORD…
+  local plain=" $1 " valued=" $2 log-folder " option; shift 2
+  while [ $# -gt 0 ]; do
+    option=${1#--}
+    [[ $1 != -h && $option != help ]] || { usage; exit 0; }
+    if [ "$1" = --dry-run ]; then dry=1; shift; continue; fi
+    [[ $1 =~ ^--[a-z-]+$ && "$plain$valued" =~ \ $option\+?\  ]] || fail "unknown option \`$1\`" "see --help"
+    option=${option//-/_}
+    if [[ $plain == *" ${1#--} "* ]]; then printf -v "$option" 1; shift; continue; fi
+    [ -n "${2:-}" ] || fail "\`$1\` needs a value" "see --help"
+    if [[ $valued == *" ${1#--}+ "* ]]; then
+      local -n list=${option}s
+      list+=("$2")
+    else
+      printf -v "$option" %s "$2"
+    fi
+    shift 2
+  done
 }
 
 # Called when the options are read. What the stage runs prints into the log; the terminal gets a line for what was done.
 start() {
+  umask 077
   if [ -z "$dry" ]; then
     mkdir -p "$log_folder" "$poc"
     log=$(cd "$log_folder" && pwd)/$stage.log
@@ -57,7 +66,8 @@ start() {
 declare -A places=(
   [kubectl]='https://kubernetes.io/docs/tasks/tools' [helm]='https://helm.sh/docs/intro/install' [kind]='https://kind.sigs.k8s.io'
   [docker]='https://docs.docker.com/engine/install' [ssh]='it is in the Debian package openssh-client'
-  [ssh-keygen]='it is in the Debian package openssh-client' [ssh-keyscan]='it is in the Debian package openssh-client'
+  [cargo]='https://rustup.rs' [readelf]='it is in the Debian package binutils' [sha256sum]='it is in the Debian package coreutils'
+  [ctr]='it is in the Debian package containerd' [ssh-keygen]='it is in the Debian package openssh-client' [ssh-keyscan]='it is in the Debian package openssh-client'
 )
 need() { # TOOL…
   local tool
@@ -136,20 +146,20 @@ pinned() { # IMAGE DIGEST
 
 random() { openssl rand -hex 24; }
 
-# Gitea. The token goes through a pipe: a process's arguments can be read by everybody on the machine.
-request() { # TOKEN-FILE METHOD PATH [BODY]: sets `status` and `answer`
+# Gitea. Secrets go through pipes: a process's arguments can be read by everybody on the machine.
+request() { # AUTHORIZATION METHOD PATH [BODY]: sets `status` and `answer`
   local arguments=(--silent --show-error --max-time 60 --output "$work/answer" --write-out '%{http_code}' --request "$2")
   [ -z "${GITEA_CA_FILE:-}" ] || arguments+=(--cacert "$GITEA_CA_FILE")
   [ -z "${4:-}" ] || arguments+=(--header 'Content-Type: application/json' --data-binary @-)
   : >"$work/answer"
-  status=$(printf '%s' "${4:-}" | curl "${arguments[@]}" --header @<(printf 'Authorization: token %s\n' "$(<"$1")") "${GITEA_URL%/}/api/v1$3" 2>>"$log") ||
+  status=$(printf '%s' "${4:-}" | curl "${arguments[@]}" --header @<(printf 'Authorization: %s\n' "$1") "${GITEA_URL%/}/api/v1$3" 2>>"$log") ||
     fail "$2 $3: no answer from $GITEA_URL" "see GITEA_URL and GITEA_CA_FILE"
   answer=$(<"$work/answer")
 }
 gitea() { # METHOD PATH [BODY]
   # Before stage 3 there is nothing to be read.
   if [ -n "$dry" ] && [ ! -s "$GITEA_ADMIN_TOKEN_FILE" ]; then status=404 answer=null; return; fi
-  request "$GITEA_ADMIN_TOKEN_FILE" "$@"
+  request "token $(<"$GITEA_ADMIN_TOKEN_FILE")" "$@"
 }
 read_or_null() { # PATH: `answer` is null if it is not there
   gitea GET "$1"
@@ -160,9 +170,11 @@ read_or_null() { # PATH: `answer` is null if it is not there
   esac
 }
 refused() { # METHOD PATH
-  fail "$1 $2: $status $(jq -r '.message // .' <<<"$answer" 2>/dev/null | head -c 300)" "the token in $GITEA_ADMIN_TOKEN_FILE must be an administrator's"
+  fail "$1 $2: $status $(message)" "the token in $GITEA_ADMIN_TOKEN_FILE must be an administrator's, with the scopes that 05-setup-kratix-repo.sh --help names"
 }
+message() { jq -r '.message // .' <<<"$answer" 2>/dev/null | head -c 300; }
 change() { # WHAT METHOD PATH [BODY]
+  changes=$((changes + 1))
   if [ -n "$dry" ]; then printf '# %s\n%s %s/api/v1%s\n' "$1" "$2" "${GITEA_URL%/}" "$3"; answer=null; return; fi
   gitea "$2" "$3" "${4:-}"
   case $status in

@@ -101,6 +101,7 @@ impl Platform {
             &self.users,
         ]);
         command.args(["--runner", "host", "--config", "platform.yaml", "--credentials", "credentials"]);
+        command.args(["--log-folder", "log"]).env("GOLDPATH_POC", self.file("poc"));
         let output = command.output().unwrap();
         let text = super::transcript(&output);
         assert!(output.status.success(), "{text}");
