@@ -52,10 +52,12 @@ faults_and_trust() {
 }
 requests() {
   rust_tests gitea
-  rust_tests workflows
   rust_tests load --test-threads 1
 }
-reviews() { rust_tests review; }
+reviews() {
+  rust_tests review
+  rust_tests workflows
+}
 
 side_by_side faults_and_trust requests reviews
 say "passed in $SECONDS s"
