@@ -23,7 +23,6 @@ stage=cleanup-poc
 
 yes='' gitea='' organization=platform store=default
 read_options 'yes gitea' 'organization store' "$@"
-with_gitea=$gitea
 start
 need kubectl jq
 
@@ -86,7 +85,7 @@ collect() {
 }
 collect
 paths=()
-if [ -n "$with_gitea" ]; then
+if [ -n "$gitea" ]; then
   need_gitea
   for repository in state catalog infrastructure review; do
     read_or_null "/repos/$organization/$repository"
@@ -104,7 +103,7 @@ if [ ${#found[@]} -eq 0 ] && [ ${#paths[@]} -eq 0 ] && [ -z "$(ls -A "$poc" 2>/d
 for object in "${found[@]}"; do say "removes: ${object#* }$([ "${object%% *}" = - ] || printf ' in %s' "${object%% *}")"; done
 for path in "${paths[@]}"; do say "removes: $GITEA_URL ${path%%\?*}"; done
 say "removes: $poc"
-[ -n "$with_gitea" ] || say "note: repositories, organisations and users in Gitea stay: --gitea removes them too"
+[ -n "$gitea" ] || say "note: repositories, organisations and users in Gitea stay: --gitea removes them too"
 ask
 
 for object in "${found[@]}"; do

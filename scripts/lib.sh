@@ -190,6 +190,9 @@ need_gitea() {
     . "$poc/gitea.env"
     set +a
   fi
-  : "${GITEA_URL:?is not set: see --help}" "${GITEA_ADMIN_TOKEN_FILE:?is not set: see --help}"
+  local variable
+  for variable in GITEA_URL GITEA_ADMIN_TOKEN_FILE; do
+    [ -n "${!variable:-}" ] || fail "$variable is not set" "see --help"
+  done
   [ -n "$dry" ] || [ -s "$GITEA_ADMIN_TOKEN_FILE" ] || fail "$GITEA_ADMIN_TOKEN_FILE cannot be read"
 }
