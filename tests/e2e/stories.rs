@@ -302,7 +302,7 @@ pub fn many_teams_at_once(world: &World) {
     println!("{count} requests of one container: {least:.1} s, {least_jobs} Jobs");
     println!("{count} Teams: {time:.1} s, {} Jobs; {:.2} times", jobs(world, &ours), time / least);
     for team in &teams {
-        team.delivered(120);
+        team.delivered(600);
         assert_eq!(team.manifests().len(), 6);
     }
     let (seconds, commits) = (begin.elapsed().as_secs_f64(), commits(world) - commits_before);
