@@ -397,26 +397,36 @@ impl Repository {
             return Ok(snapshot);
         }
         let branch = self.api.remote.branch.as_str();
-        let listed = self.api.head(branch)?;
-        let commit = match listed.map_or_else(|| self.api.head_in_git(branch), |head| Ok(Some(head)))? {
+        let commit = match self.api.head(branch)? {
             Some(commit) => Some(commit),
-            None => match self.api.gitea.get::<Info>(&self.api.path(&[]), &[])? {
-                Some(info) if info.archived => {
+            None => match (self.api.head_in_git(branch)?, self.api.gitea.get::<Info>(&self.api.path(&[]), &[])?) {
+                // The server ended in the middle of the first push. It neither reads nor writes what it takes for empty, and
+                // looks again only where somebody looks at its page.
+                (Some(_), Some(info)) if info.empty => {
+                    let what = "Gitea takes it for empty, which it is not: open it in a browser, and Gitea looks again";
+                    return Err(Failure::passing(what).into());
+                }
+                (Some(commit), _) => {
+                    // An empty list of branches is made anew when somebody asks for it.
+                    self.api.gitea.get::<Vec<Branch>>(&self.api.path(&["branches"]), &[("limit", "1")])?;
+                    Some(commit)
+                }
+                (None, Some(info)) if info.archived => {
                     return Err(
                         anyhow!("it is archived: have it unarchived, or name another in the configuration").into()
                     );
                 }
-                Some(info) if info.empty && self.create => Some(create::first_commit(&self.api, delivery)?),
-                Some(info) if info.empty => None,
+                (None, Some(info)) if info.empty && self.create => Some(create::first_commit(&self.api, delivery)?),
+                (None, Some(info)) if info.empty => None,
                 // Or not yet: Gitea lists a branch some time after its first commit.
-                Some(_) => return Err(Failure::passing(format!("it has no branch `{branch}`")).into()),
-                None if self.create => {
+                (None, Some(_)) => return Err(Failure::passing(format!("it has no branch `{branch}`")).into()),
+                (None, None) if self.create => {
                     create::repository(&self.api)?;
                     Some(create::first_commit(&self.api, delivery)?)
                 }
                 // A dry run, which makes nothing.
-                None if self.api.remote.create => None,
-                None => {
+                (None, None) if self.api.remote.create => None,
+                (None, None) => {
                     let help = "have it made, or set `create: true`, or see whether the token may read it";
                     return Err(anyhow!("there is no such repository: {help}").into());
                 }
