@@ -24,8 +24,6 @@ stage=02-install-kratix
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' "$root/Cargo.toml")
-default_image=localhost/goldpath:$version
 existing='' only='' image=$default_image load=kind address='' config='' ca='' token=''
 read_options 'existing' 'only image load address config ca token' "$@"
 case $only in '' | kratix | promises) ;; *) fail "--only must be kratix or promises" ;; esac

@@ -28,7 +28,6 @@ stage=03-setup-gitea
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' "$root/Cargo.toml")
 host=gitea.127.0.0.1.nip.io existing='' only='' image=''
 runners=()
 read_options '' 'host existing only image runner+' "$@"
@@ -271,7 +270,7 @@ build_image() {
   for base in "runner:$RUNNER_VERSION" "terraform:$TERRAFORM_VERSION"; do
     grep -qF "/$base" "$root/pipelines/runner.Dockerfile" || fail "pipelines/runner.Dockerfile is not from $base" "make it and scripts/versions.sh say the same"
   done
-  run "$root/scripts/build-images.sh" --image "localhost/goldpath:$version" --engine "$engine" --runner
+  run "$root/scripts/build-images.sh" --image "$default_image" --engine "$engine" --runner
   # kind takes an archive from either.
   run "$engine" save --output "$work/runner.tar" "$image"
   run kind load image-archive "$work/runner.tar" --name "${CLUSTER:-goldpath-poc}"

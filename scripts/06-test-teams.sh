@@ -47,7 +47,7 @@ start
 need git gzip
 need_cluster
 need_gitea
-image=${image:-localhost/goldpath:v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' "$root/Cargo.toml")}
+image=${image:-$default_image}
 [ -n "$owner_token" ] || { [ -s "$poc/owner.token" ] && owner_token=$poc/owner.token; } || owner_token=$GITEA_ADMIN_TOKEN_FILE
 [ -n "$dry" ] || [ -r "$owner_token" ] || fail "$owner_token cannot be read"
 

@@ -35,10 +35,9 @@ for path in output GOLDPATH_BINARIES CA_CERTIFICATES; do # relative to where the
   [ -z "${!path:-}" ] || printf -v "$path" %s "$(realpath --canonicalize-missing "${!path}")"
 done
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' Cargo.toml)
-image=${image:-localhost/goldpath:$version}
-[[ $image =~ ^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || fail "--image must be NAME:TAG" "as in --image localhost/goldpath:$version"
+cd "$root"
+image=${image:-$default_image}
+[[ $image =~ ^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || fail "--image must be NAME:TAG" "as in --image $default_image"
 tag=${image##*:}
 [[ -z $push || ($push =~ ^[a-z0-9][a-z0-9._:/-]*/[a-z0-9._/-]+$) ]] || fail "--push must be REGISTRY/NAME, without a tag" "as in --push registry.example.com/platform/goldpath"
 case $engine in '' | docker | podman | buildah) ;; *) fail "--engine must be docker, podman or buildah" ;; esac

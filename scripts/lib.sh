@@ -7,6 +7,8 @@ set -euo pipefail
 shopt -s inherit_errexit
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+version=v$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p; q}' "$root/Cargo.toml")
+default_image=localhost/goldpath:$version
 # shellcheck source=scripts/versions.sh
 . "$root/scripts/versions.sh"
 
