@@ -5,6 +5,9 @@
 
 mod support;
 
+#[path = "trust/unknown.rs"]
+mod unknown;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pulldown_cmark::{Event, Options, Parser};

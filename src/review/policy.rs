@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_root_module_reaches_its_own_organisation_only() {
         let case = Case::new();
-        let (denied, warned) = (rules([(Severity::Denied, "reach")]), rules([(Severity::Warning, "reach")]));
+        let denied = rules([(Severity::Denied, "reach")]);
         let make = |address: &str, after| change(Action::Create, address, Value::Null, after);
         let team = |address: &str, name: &str| make(address, json!({"organisation": name}));
         assert_eq!(case.found(team("gitea_team.admin", "alpha")), []);
@@ -284,11 +284,45 @@ mod tests {
         // Whoever writes the name of somebody else's organisation twice makes the one, which fails, and not the other.
         assert_eq!(case.found(team("gitea_team.more[\"x\"]", "new")), []);
         assert_eq!(case.found(team("gitea_team.admin", "new")), denied);
-        assert_eq!(case.found(team("gitea_team.admin", "(known after apply)")), warned);
         let member = |team: Value| make("gitea_team_membership.x", json!({"team_id": team, "username": "ada"}));
         assert_eq!(case.found(member(json!(7))), []);
-        assert_eq!(case.found(member(json!("(known after apply)"))), []);
         assert_eq!(case.found(member(json!(8))), denied);
+        let key = |repository: Value| make("gitea_repository_key.x", json!({"repository": repository}));
+        assert_eq!(case.found(key(json!(7))), denied, "it is a team's id");
+        assert_eq!(case.found(key(json!("own"))), []);
+    }
+
+    #[test]
+    fn what_only_the_apply_knows_is_a_reference_to_the_root_modules_own() {
+        let found = |kind: &str, argument: &str, references: &[&str]| {
+            let mut case = Case::new();
+            let resources = case.plan["configuration"]["root_module"]["resources"].as_array_mut().unwrap();
+            resources
+                .push(json!({"address": format!("{kind}.x"), "expressions": {argument: {"references": references}}}));
+            let after = json!({argument: "(known after apply)"});
+            case.found(change(Action::Create, &format!("{kind}.x[\"ada\"]"), Value::Null, after))
+        };
+        let denied = rules([(Severity::Denied, "reach")]);
+        let member = |references: &[&str]| found("gitea_team_membership", "team_id", references);
+        assert_eq!(member(&["gitea_team.admin.id", "gitea_team.admin"]), []);
+        for other in [&["gitea_org.team.id", "gitea_org.team"][..], &["gitea_team.a.id", "local.b"], &[]] {
+            assert_eq!(member(other), denied, "{other:?}");
+        }
+        assert_eq!(found("gitea_team", "organisation", &["gitea_org.team.name", "gitea_org.team"]), []);
+        assert_eq!(found("gitea_team", "organisation", &["gitea_team.a.id", "gitea_team.a"]), denied);
+        assert_eq!(found("gitea_team_membership", "username", &["local.a"]), denied);
+    }
+
+    #[test]
+    fn a_root_module_makes_the_organisation_of_its_folder_only() {
+        let case = Case::new();
+        let named = |name: Value| ResourceChange { after: json!({"name": name}), ..org(Action::Create) };
+        assert_eq!(case.found(named(json!("alpha"))), []);
+        let other = rules([(Severity::NeedsOwner, "organization")]);
+        assert_eq!(case.found(named(json!("beta"))), other);
+        assert_eq!(case.found(named(json!("(known after apply)"))), other);
+        let expected = rules([(Severity::NeedsOwner, "destroy")]);
+        assert_eq!(case.found(ResourceChange { before: json!({"name": "beta"}), ..org(Action::Delete) }), expected);
     }
 
     #[test]

@@ -4,11 +4,15 @@
 //! program (`data "external"`, provisioners, a provider of one's own), show files of the runner in a
 //! comment (`file("/proc/self/environ")`), or have a token sent elsewhere (`base_url`, `address`).
 //! A root module is a flat folder of plain files; who reads it sees to that no link is one of them.
+//!
+//! What only the apply knows is shown as `(known after apply)`, and that could be anything. So what an
+//! argument says is known when it is planned, or it is a reference to a resource that stands alone; and
+//! what names an organisation, a team, a repository or a person is written as it is.
 
 use super::{Finding, PolicySettings, Severity};
 use crate::file_tree::FileTree;
 use crate::violation::{is_deceptive, quote};
-use hcl_edit::expr::{Expression, FuncCall, ObjectKey};
+use hcl_edit::expr::{Expression, FuncCall, ObjectKey, TraversalOperator};
 use hcl_edit::structure::{Attribute, Block, Body, Structure};
 use hcl_edit::template::{Element, ForTemplateExpr, StringTemplate};
 use hcl_edit::visit::{self, Visit};
@@ -117,6 +121,29 @@ const FUNCTIONS: &[&str] = &[
     "yamlencode",
     "zipmap",
 ];
+
+/// The arguments that say whose a resource is or to whom it gives something, with the attributes of the root module's own
+/// resources that they may be: an organisation's id is no team's, however alike they look.
+const NAMING: &[(&str, &[(&str, &str)])] = &[
+    ("members", &[]),
+    ("org", OWNER),
+    ("organisation", OWNER),
+    ("organization", OWNER),
+    ("owner", OWNER),
+    ("repo", REPOSITORY),
+    ("repository", REPOSITORY),
+    ("repository_owner", OWNER),
+    ("team", TEAM),
+    ("team_id", TEAM),
+    ("user", OWNER),
+    ("username", OWNER),
+];
+const OWNER: &[(&str, &str)] = &[("gitea_org", "name"), ("gitea_user", "username")];
+const REPOSITORY: &[(&str, &str)] = &[("gitea_repository", "name"), ("gitea_repository", "id")];
+const TEAM: &[(&str, &str)] = &[("gitea_team", "id")];
+
+/// The types whose `name` is such an argument too.
+const NAMED: &[&str] = &["gitea_org", "gitea_repository"];
 
 /// What looks like a function in the type of a variable.
 const TYPES: &[&str] = &["list", "map", "object", "optional", "set", "tuple"];
@@ -332,7 +359,17 @@ impl Check<'_> {
             ("provider", [name]) => self.check_provider(block, name),
             ("resource", [kind, _]) => self.check_resource(block, kind),
             ("variable", [name]) => self.check_variable(block, name),
-            ("output", [_]) | ("locals", []) => self.visit_body(&block.body),
+            ("output", [_]) => self.visit_body(&block.body),
+            ("locals", []) => {
+                for local in block.body.attributes() {
+                    if self.refers(&local.value) {
+                        let message = "a local value may not refer to a resource, so that nothing hides in what only \
+                                       the apply knows: write the reference where it is used";
+                        self.refuse(local, message);
+                    }
+                }
+                self.visit_body(&block.body);
+            }
             (kind, _) => {
                 let why = match kind {
                     "data" => "data sources are read while planning, and some run programs",
@@ -480,7 +517,75 @@ impl Check<'_> {
                 }
             }
         }
+        let is_set = |attribute: &Attribute| matches!(&attribute.value, Expression::FuncCall(call) if call.name.name.as_str() == "toset");
+        let for_each = block.body.get_attribute("for_each");
+        self.check_arguments(kind, &block.body, for_each.is_some_and(is_set));
         self.visit_body(&block.body);
+    }
+
+    /// Whether what a resource says can be reviewed; `of_set` where `each.value` is the same as `each.key`, which
+    /// Terraform knows when it plans.
+    fn check_arguments(&mut self, kind: &str, body: &Body, of_set: bool) {
+        for structure in body {
+            match structure {
+                Structure::Block(block) if block.has_ident("lifecycle") => {}
+                Structure::Block(block) => self.check_arguments(kind, &block.body, of_set),
+                Structure::Attribute(argument) if matches!(argument.key.as_str(), "provider" | "depends_on") => {}
+                Structure::Attribute(argument) => self.check_argument(kind, argument, of_set),
+            }
+        }
+    }
+
+    fn check_argument(&mut self, kind: &str, argument: &Attribute, of_set: bool) {
+        let name = argument.key.as_str();
+        let own = match name {
+            "name" if NAMED.contains(&kind) => Some([].as_slice()),
+            _ => NAMING.iter().find(|(naming, _)| *naming == name).map(|(_, own)| *own),
+        };
+        if let Some(own) = own {
+            if !is_plain(&argument.value, own, of_set) {
+                let references: Vec<_> = own.iter().map(|(kind, what)| format!("`{kind}.<name>.{what}`")).collect();
+                let or =
+                    if references.is_empty() { String::new() } else { format!(", or {}", references.join(" or ")) };
+                let message = format!(
+                    "{} says whose it is, and must be seen in the text: write a plain string, `each.key`{or}, and \
+                     nothing around it",
+                    quote(name)
+                );
+                self.refuse(argument, message);
+            }
+        } else if self.refers(&argument.value) && !stands_alone(&argument.value) {
+            let message = format!(
+                "{} is worked out from a resource, so that only the apply may know what it is: write the value, or the \
+                 reference alone",
+                quote(name)
+            );
+            self.refuse(argument, message);
+        }
+    }
+
+    /// Whether an expression refers to a resource somewhere.
+    fn refers(&self, expression: &Expression) -> bool {
+        struct Find<'a> {
+            policy: &'a PolicySettings,
+            found: bool,
+        }
+        impl Visit for Find<'_> {
+            fn visit_expr(&mut self, expression: &Expression) {
+                if let Expression::Variable(name) = expression {
+                    self.found |= is_allowed_type(name.as_str(), self.policy);
+                }
+                visit::visit_expr(self, expression);
+            }
+
+            fn visit_for_template_expr(&mut self, node: &ForTemplateExpr) {
+                self.visit_expr(&node.collection_expr);
+                visit::visit_for_template_expr(self, node);
+            }
+        }
+        let mut find = Find { policy: self.policy, found: false };
+        find.visit_expr(expression);
+        find.found
     }
 
     fn check_variable(&mut self, block: &Block, name: &str) {
@@ -494,6 +599,45 @@ impl Check<'_> {
         }
         self.in_type = false;
     }
+}
+
+/// The parts of `type.name.attribute`, also with `[0]`, `["a"]` or `[each.key]` between them: the first, and the names
+/// behind it. None for any other expression.
+fn parts(expression: &Expression) -> Option<(&str, Vec<&str>)> {
+    let Expression::Traversal(traversal) = expression else { return None };
+    let mut names = Vec::new();
+    for operator in &traversal.operators {
+        match operator.value() {
+            TraversalOperator::GetAttr(name) => names.push(name.as_str()),
+            TraversalOperator::Index(index) if is_literal(index) || is_each(index, "key") => {}
+            _ => return None,
+        }
+    }
+    Some((traversal.expr.as_variable()?.as_str(), names))
+}
+
+fn stands_alone(expression: &Expression) -> bool {
+    parts(expression).is_some()
+}
+
+/// Whether it is a text or number as it stands, the key of `for_each`, one of these references, or a list of such texts.
+fn is_plain(expression: &Expression, own: &[(&str, &str)], of_set: bool) -> bool {
+    is_literal(expression)
+        || is_each(expression, "key")
+        || (of_set && is_each(expression, "value"))
+        || parts(expression)
+            .is_some_and(|(kind, names)| matches!(names.as_slice(), [_, attribute] if own.contains(&(kind, attribute))))
+        || matches!(expression, Expression::Array(items) if items.iter().all(is_literal))
+}
+
+fn is_literal(expression: &Expression) -> bool {
+    matches!(expression, Expression::String(_) | Expression::Number(_))
+}
+
+/// Whether it is `each.key` or `each.value`.
+fn is_each(expression: &Expression, what: &str) -> bool {
+    let each = matches!(expression, Expression::Traversal(traversal) if traversal.operators.len() == 1);
+    each && parts(expression).is_some_and(|(first, names)| first == "each" && names == [what])
 }
 
 fn one_of(names: &[String]) -> String {
@@ -740,7 +884,7 @@ mod tests {
             assert_told(&format!("locals {{\n  a = {expression}\n}}\n"), &found);
             assert_told(&format!("output \"o\" {{\n  value = {expression}\n}}\n"), &found);
             assert_told(&format!("variable \"v\" {{\n  default = {expression}\n}}\n"), &found);
-            assert_told(&format!("resource \"gitea_org\" \"r\" {{\n  name = {expression}\n}}\n"), &found);
+            assert_told(&format!("resource \"gitea_org\" \"r\" {{\n  description = {expression}\n}}\n"), &found);
             let nested =
                 format!("resource \"gitea_org\" \"r\" {{\n  lifecycle {{ ignore_changes = {expression} }}\n}}\n");
             assert_told(&nested, &found);
@@ -912,6 +1056,83 @@ mod tests {
         let wide = PolicySettings { resources: vec!["gitea_*".to_owned()], ..policy() };
         let any = tree(&[("p.tf", PROVIDERS), ("main.tf", "resource \"gitea_x\" \"a\" {}\n")]);
         assert_eq!(check(&any, &wide), []);
+    }
+
+    #[test]
+    fn what_names_somebody_is_seen_in_the_text() {
+        let wide = PolicySettings { resources: vec!["gitea_*".to_owned()], ..policy() };
+        let told = |kind: &str, lines: &str| {
+            let text = format!("resource \"{kind}\" \"r\" {{\n{lines}\n}}\n");
+            let found = check(&tree(&[("providers.tf", PROVIDERS), ("main.tf", &text)]), &wide);
+            found.into_iter().map(|f| format!("{}: {}", f.place, f.message)).collect::<Vec<_>>()
+        };
+        for (kind, lines) in [
+            ("gitea_team", "organisation = \"alpha\""),
+            ("gitea_team", "organisation = gitea_org.team.name"),
+            ("gitea_team", "organisation = gitea_org.team[\"a\"].name"),
+            ("gitea_team_membership", "team_id = 7\nusername = each.key"),
+            (
+                "gitea_team_membership",
+                "for_each = toset([\"ada\"])\nteam_id = gitea_team.a[each.key].id\nusername = each.value",
+            ),
+            ("gitea_team_members", "members = [\"ada\", \"bo\"]"),
+            ("gitea_org", "name = \"alpha\""),
+            ("gitea_repository_key", "repository = gitea_repository.x.id"),
+            ("gitea_team", "name = upper(\"a\")"),
+        ] {
+            assert_eq!(told(kind, lines), [] as [&str; 0], "{lines}");
+        }
+        for (kind, argument, value) in [
+            ("gitea_team_membership", "team_id", "length(gitea_org.team.id) > 0 ? \"5\" : gitea_team.a.id"),
+            ("gitea_team_membership", "team_id", "gitea_org.team.id"),
+            ("gitea_team_membership", "team_id", "\"${gitea_team.a.id}\""),
+            ("gitea_team_membership", "team_id", "(gitea_team.a.id)"),
+            ("gitea_team_membership", "team_id", "gitea_team.a[local.b].id"),
+            ("gitea_team_membership", "team_id", "local.team"),
+            ("gitea_team_membership", "team_id", "var.team"),
+            ("gitea_team_membership", "username", "each.value"),
+            ("gitea_team_membership", "username", "gitea_org.team.description"),
+            ("gitea_team_members", "members", "[local.ada]"),
+            ("gitea_team", "organisation", "gitea_org.team.description"),
+            ("gitea_org", "name", "gitea_org.other.name"),
+            ("gitea_repository", "name", "lower(\"A\")"),
+        ] {
+            let told = told(kind, &format!("{argument} = {value}"));
+            let begins = format!("main.tf:2: `{argument}` says whose it is");
+            assert!(told.len() == 1 && told[0].starts_with(&begins), "{value}: {told:?}");
+        }
+        let nested = told("gitea_team", "dynamic \"x\" {\ncontent {\nteam_id = local.a\n}\n}");
+        assert!(nested.len() == 1 && nested[0].starts_with("main.tf:4: `team_id` says whose"), "{nested:?}");
+    }
+
+    #[test]
+    fn a_reference_to_a_resource_stands_alone() {
+        let told = |line: &str| told(&format!("resource \"gitea_team\" \"r\" {{\n  {line}\n}}\n"));
+        for line in [
+            "permission = gitea_team.a.permission",
+            "for_each = gitea_team.a",
+            "depends_on = [gitea_org.team]",
+            "lifecycle { replace_triggered_by = [gitea_org.team.id] }",
+            "description = \"${each.key} ${local.a}\"",
+        ] {
+            assert_eq!(told(line), [] as [&str; 0], "{line}");
+        }
+        for line in [
+            "permission = length(gitea_org.team.id) > 0 ? \"admin\" : \"read\"",
+            "permission = \"${gitea_org.team.id}\"",
+            "units = [gitea_org.team.id]",
+            "units_map = { \"repo.code\" = gitea_org.team.id }",
+            "for_each = { a = gitea_org.team.id }",
+            "count = length(gitea_team.a)",
+            "description = \"%{ for t in gitea_team.a }${t.id}%{ endfor }\"",
+            "dynamic \"x\" { for_each = [gitea_org.team.id] }",
+        ] {
+            let told = told(line);
+            assert!(told.len() == 1 && told[0].contains("is worked out from a resource"), "{line}: {told:?}");
+        }
+        let locals = "main.tf:2: a local value may not refer to a resource";
+        assert_told("locals {\n  a = gitea_org.team.id\n}\n", &[locals]);
+        assert_told("output \"o\" {\n  value = \"${gitea_org.team.id}\"\n}\n", &[]);
     }
 
     #[test]

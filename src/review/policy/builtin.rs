@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_NAMES: usize = 20;
 /// The attributes that name the organisation, or the user, that a resource belongs to.
 const OWNERS: [&str; 7] = ["organisation", "organization", "org", "owner", "repository_owner", "username", "user"];
+/// The attributes that name something by its id, and of which type it is; a `repository` that is no number is a name.
+const IDS: [(&str, &str); 2] = [("team_id", "gitea_team"), ("repository", "gitea_repository")];
 /// What is lost with all that people have in it.
 const PRECIOUS: [&str; 3] = ["gitea_org", "gitea_team", "gitea_repository"];
 /// Where provider sources without a host come from.
@@ -53,6 +55,9 @@ pub fn check(settings: &PolicySettings, context: &Context<'_>, changes: &Changes
         } else if change.action == Action::Delete {
             add(Severity::Warning, "destroy-other", "it is destroyed".to_owned());
         }
+        if let Some(message) = other_organization(change, context) {
+            add(Severity::NeedsOwner, "organization", message);
+        }
         if change.action == Action::Import {
             add(Severity::NeedsOwner, "import", "it takes over what somebody else made".to_owned());
         }
@@ -62,8 +67,6 @@ pub fn check(settings: &PolicySettings, context: &Context<'_>, changes: &Changes
         }
         if let Some(message) = own.reach(change) {
             add(Severity::Denied, "reach", message);
-        } else if let Some(attribute) = owners_of(change).find(|name| change.after[name] == UNKNOWN) {
-            add(Severity::Warning, "reach", format!("only the apply knows its `{attribute}`: see whose it will be"));
         }
     }
     findings
@@ -112,6 +115,16 @@ fn in_use(change: &ResourceChange, context: &Context<'_>) -> Option<String> {
     Some(format!("the organisation {} still holds {}: remove these first", quote(name), list(content)))
 }
 
+/// A root module is of one organisation, which has its folder's name: any further one would be made ahead of the request
+/// that asks for it.
+fn other_organization(change: &ResourceChange, context: &Context<'_>) -> Option<String> {
+    let is_made = !matches!(change.action, Action::Delete | Action::Forget) && change.kind == "gitea_org";
+    let own = context.module.as_str().rsplit('/').next().unwrap_or_default();
+    let name = change.after["name"].as_str().filter(|_| is_made)?;
+    (name != own)
+        .then(|| format!("it makes the organisation {}, and this folder is that of {}", quote(name), quote(own)))
+}
+
 fn loss(change: &ResourceChange) -> Option<String> {
     let what = match change.action {
         Action::Delete => "it is destroyed, with all that is in it",
@@ -146,20 +159,20 @@ struct Own<'p> {
     /// Those that it will have had it made them, by the addresses of their resources. Such a name can
     /// be somebody else's organisation until Gitea has made ours.
     planned: BTreeMap<&'p str, &'p str>,
-    /// The ids of the teams that it has.
-    teams: BTreeSet<&'p str>,
+    /// The types and ids of the teams and repositories that it has.
+    ids: BTreeSet<(&'p str, &'p str)>,
     /// To what each resource of the code refers, by its address.
     references: BTreeMap<&'p str, &'p Value>,
 }
 
 impl<'p> Own<'p> {
     fn of(plan: &'p Value) -> Self {
-        let (mut organizations, mut planned, mut teams) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        let (mut organizations, mut planned, mut ids) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         each_resource(&plan["prior_state"]["values"]["root_module"], &mut |resource| {
             if resource["type"] == "gitea_org" {
                 organizations.extend(resource["values"]["name"].as_str());
-            } else if resource["type"] == "gitea_team" {
-                teams.extend(resource["values"]["id"].as_str());
+            } else if let (Some(kind), Some(id)) = (resource["type"].as_str(), resource["values"]["id"].as_str()) {
+                ids.insert((kind, id));
             }
         });
         each_resource(&plan["planned_values"]["root_module"], &mut |resource| {
@@ -171,11 +184,19 @@ impl<'p> Own<'p> {
         });
         let resources = plan["configuration"]["root_module"]["resources"].as_array().into_iter().flatten();
         let references = resources.filter_map(|r| Some((r["address"].as_str()?, &r["expressions"]))).collect();
-        Self { organizations, planned, teams, references }
+        Self { organizations, planned, ids, references }
     }
 
-    /// Why a change is of somebody else's.
+    /// Why a change is, or may be, of somebody else's.
     fn reach(&self, change: &ResourceChange) -> Option<String> {
+        let owners = OWNERS.map(|attribute| (attribute, ["gitea_org", "gitea_user"].as_slice()));
+        let ids = IDS.each_ref().map(|(attribute, kind)| (*attribute, std::slice::from_ref(kind)));
+        let unknown = |(attribute, kinds): &(&'static str, &[&str])| {
+            change.after[*attribute] == UNKNOWN && !self.refers(change, attribute, kinds)
+        };
+        if let Some((attribute, _)) = owners.into_iter().chain(ids).find(unknown) {
+            return Some(format!("only the apply knows its `{attribute}`: write a reference to the root module's own"));
+        }
         for attribute in owners_of(change) {
             for value in [&change.before[attribute], &change.after[attribute]] {
                 if let Some(name) = value.as_str().filter(|name| !name.is_empty() && *name != UNKNOWN)
@@ -189,26 +210,37 @@ impl<'p> Own<'p> {
                 }
             }
         }
-        [&change.before["team_id"], &change.after["team_id"]].into_iter().find_map(|value| {
-            let id = match value {
-                Value::String(id) if id != UNKNOWN => id.clone(),
+        let values = IDS.into_iter().flat_map(|id| [(id, &change.before), (id, &change.after)]);
+        values.into_iter().find_map(|((attribute, kind), values)| {
+            let id = match &values[attribute] {
+                Value::String(id) if attribute == "team_id" && id != UNKNOWN => id.clone(),
                 Value::Number(id) => id.to_string(),
                 _ => return None,
             };
-            let message = format!("it is of the team {}, which is not this root module's", quote(&id));
-            (!self.teams.contains(id.as_str())).then_some(message)
+            let message = format!("its `{attribute}` is {}, which is not one of this root module's", quote(&id));
+            (!self.ids.contains(&(kind, id.as_str()))).then_some(message)
         })
     }
 
     /// Whether the organisation is ours: it is there, or the apply makes it before `change`, and
     /// without it nothing of `change` is done.
     fn holds(&self, name: &str, change: &ResourceChange, attribute: &str) -> bool {
-        let refers = |address: &&&str| {
-            let code = change.address.split('[').next().unwrap_or_default();
-            let references = self.references.get(code).and_then(|e| e[attribute]["references"].as_array());
-            references.into_iter().flatten().any(|reference| reference == **address)
-        };
+        let refers = |address: &&&str| self.referred(change, attribute).any(|reference| reference == **address);
         self.organizations.contains(name) || self.planned.get(name).iter().any(refers)
+    }
+
+    /// To what the code of a change's argument refers, as `gitea_org.team.name` and `gitea_org.team`.
+    fn referred(&self, change: &ResourceChange, attribute: &str) -> impl Iterator<Item = &Value> {
+        let code = change.address.split('[').next().unwrap_or_default();
+        let references = self.references.get(code).and_then(|e| e[attribute]["references"].as_array());
+        references.into_iter().flatten()
+    }
+
+    /// Whether the code of a change's argument refers to resources of these types, and to nothing else.
+    fn refers(&self, change: &ResourceChange, attribute: &str, kinds: &[&str]) -> bool {
+        let kind = |reference: &Value| reference.as_str().and_then(|r| r.split('.').next()).map(str::to_owned);
+        let mut referred = self.referred(change, attribute).peekable();
+        referred.peek().is_some() && referred.all(|r| kind(r).is_some_and(|kind| kinds.contains(&kind.as_str())))
     }
 }
 
