@@ -9,6 +9,7 @@ pub mod changes;
 pub mod comment;
 mod drift;
 mod judge;
+mod people;
 mod plan;
 pub mod policy;
 mod site;

@@ -5,8 +5,16 @@
 
 mod support;
 
+#[path = "trust/authors.rs"]
+mod authors;
+#[path = "trust/owners.rs"]
+mod owners;
+#[path = "trust/restored.rs"]
+mod restored;
 #[path = "trust/unknown.rs"]
 mod unknown;
+#[path = "trust/yesterday.rs"]
+mod yesterday;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

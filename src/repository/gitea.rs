@@ -105,6 +105,8 @@ struct Touched {
 /// Who does something in Gitea.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct User {
+    /// Who it is, whatever the name: a name can be changed, and be somebody else's then.
+    pub id: i64,
     pub login: String,
 }
 

@@ -8,6 +8,7 @@
 
 use super::comment::{self, Applied, AppliedResult};
 use super::judge::{Judged, Planned, Purpose, Review, Subject, records, side_by_side, with_record, words};
+use super::people::Unknown;
 use super::plan::PLAN;
 use super::site::{Merged, PullRequest, Record, Records};
 use super::terraform::Failed;
@@ -52,6 +53,25 @@ enum Ended {
         what: String,
         words: String,
     },
+}
+
+/// Why nobody's approval counts.
+struct Unapproved {
+    reason: String,
+    /// Whether somebody's could, of the same changes.
+    may_be: bool,
+}
+
+impl Unapproved {
+    fn new(reason: String) -> Self {
+        Self { reason, may_be: true }
+    }
+}
+
+impl From<Unknown> for Unapproved {
+    fn from(Unknown { why, is_final }: Unknown) -> Self {
+        Self { reason: format!("nobody's approval counts: {why}"), may_be: !is_final }
+    }
 }
 
 impl Review<'_> {
@@ -142,7 +162,11 @@ impl Review<'_> {
             }
             let approved_by = match self.approved(pending, &planned)? {
                 Ok(approved_by) => approved_by,
-                Err(reason) => return self.ask_again(pending, &planned, reason),
+                Err(Unapproved { reason, may_be: true }) => return self.ask_again(pending, &planned, reason),
+                Err(Unapproved { reason, may_be: false }) => {
+                    let next = "revert it, and propose it again from a branch that a person has pushed".to_owned();
+                    return Ok(Ended::Refused { reason, next, url: None });
+                }
             };
             self.say(pending, "pending", "being applied", None)?;
             match planned.workspace.apply(&planned.plan) {
@@ -179,16 +203,16 @@ impl Review<'_> {
     }
 
     /// Who has approved exactly these changes, or why nobody has.
-    fn approved(&self, pending: &Pending, planned: &Planned<'_>) -> Result<Result<Vec<String>, String>> {
+    fn approved(&self, pending: &Pending, planned: &Planned<'_>) -> Result<Result<Vec<String>, Unapproved>> {
         let mut first = None;
         for merged in &pending.pulls {
             match self.approved_in(&merged.pull, pending, planned)? {
-                Ok(approved_by) => return Ok(Ok(approved_by)),
-                Err(reason) => drop(first.get_or_insert(reason)),
+                Err(unapproved) if unapproved.may_be => drop(first.get_or_insert(unapproved)),
+                decided => return Ok(decided),
             }
         }
         let branch = &self.site.branch();
-        Ok(Err(first.unwrap_or_else(|| format!("it came to `{branch}` without a pull request"))))
+        Ok(Err(first.unwrap_or_else(|| Unapproved::new(format!("it came to `{branch}` without a pull request")))))
     }
 
     /// Whether one pull request carries the approval of these changes.
@@ -197,47 +221,61 @@ impl Review<'_> {
         pull: &PullRequest,
         pending: &Pending,
         planned: &Planned<'_>,
-    ) -> Result<Result<Vec<String>, String>> {
+    ) -> Result<Result<Vec<String>, Unapproved>> {
         let (site, module, head) = (&self.site, &pending.subject.module, &pull.head.sha);
         let number = pull.number;
+        let unapproved = |reason: String| Ok(Err(Unapproved::new(reason)));
         if site.tree(head, module)?.unwrap_or_default() != pending.subject.tree {
             let branch = site.branch();
-            return Ok(Err(format!(
+            return unapproved(format!(
                 "the base has moved under it: `{branch}` holds another `{module}` than #{number} showed"
-            )));
+            ));
         }
         let context = format!("{PLAN}: {module}");
         let Some(shown) = site.said_in(pull, &context)?.into_iter().next() else {
-            return Ok(Err(format!("#{number} was merged before its plan was there")));
+            return unapproved(format!("#{number} was merged before its plan was there"));
         };
         if !records(&shown.target_url, "changes", &planned.digest) {
             let reason =
                 format!("the changes are not those that #{number} showed: the state, or what is real, has moved since");
-            return Ok(Err(reason));
+            return unapproved(reason);
         }
         if let Some(commit) = &pull.merge_commit_sha {
             let applied = site.said(commit, &format!("{APPLY}: {module}"))?;
             if applied.iter().any(|s| s.status == "success" && records(&s.target_url, "changes", &planned.digest)) {
-                return Ok(Err(format!("what #{number} showed was applied once already, and was undone since")));
+                return unapproved(format!("what #{number} showed was applied once already, and was undone since"));
             }
         }
         let Some(comment) = site.comment(number, comment::PLAN_MARKER)? else {
-            return Ok(Err(format!("somebody has removed the comment with the plan of #{number}")));
+            return unapproved(format!("somebody has removed the comment with the plan of #{number}"));
         };
         if !site.is_recorded(pull, &comment)? {
-            return Ok(Err(format!("somebody has edited the comment with the plan of #{number}")));
+            return unapproved(format!("somebody has edited the comment with the plan of #{number}"));
         }
         let settings = site.settings;
         if !settings.needs_approval && !planned.has(Severity::NeedsOwner) {
             return Ok(Ok(Vec::new()));
         }
-        let given = site.approvals(pull)?;
+        // Who approves again what is merged must be none of those who wrote it either.
+        let content = pending.content().map(|merged| &merged.pull).filter(|content| content.number != number);
+        let authors = match site.authors_of(content.into_iter().chain([pull]))? {
+            Ok(authors) => authors,
+            Err(unknown) => return Ok(Err(unknown.into())),
+        };
+        let given = site.approvals(pull, &authors)?;
         if given.is_empty() {
-            return Ok(Err(format!("nobody but its author has approved the head commit of #{number}")));
+            return unapproved(format!("nobody but its author has approved the head commit of #{number}"));
         }
         let seen: Vec<_> = given.into_iter().filter(|approval| approval.at > comment.updated_at).collect();
         if seen.is_empty() {
-            return Ok(Err(format!("#{number} was approved before the comment with its plan was last written")));
+            return unapproved(format!("#{number} was approved before the comment with its plan was last written"));
+        }
+        let Some(since) = site.recorded_since(pull, &comment)? else {
+            return unapproved(format!("somebody has edited the comment with the plan of #{number}, and put it back"));
+        };
+        let seen: Vec<_> = seen.into_iter().filter(|approval| approval.at > since).collect();
+        if seen.is_empty() {
+            return unapproved(format!("#{number} was approved before its plan was recorded"));
         }
         let fresh: Vec<_> = seen
             .into_iter()
@@ -246,14 +284,22 @@ impl Review<'_> {
             .collect();
         if fresh.is_empty() {
             let days = settings.approval_age.as_secs() / 86_400;
-            return Ok(Err(format!("the approval of #{number} is older than {days} days")));
+            return unapproved(format!("the approval of #{number} is older than {days} days"));
         }
-        if planned.has(Severity::NeedsOwner) && !fresh.iter().any(|by| settings.owners.iter().any(|o| o.as_str() == by))
-        {
+        let (mut still, mut not) = (Vec::new(), Vec::new());
+        for by in fresh {
+            if site.may_still_approve(&by)? { still.push(by) } else { not.push(by) }
+        }
+        if let ([], [by, ..]) = (still.as_slice(), not.as_slice()) {
+            return unapproved(format!("`{}`, who has approved #{number}, may not do so any more", by.login));
+        }
+        if planned.has(Severity::NeedsOwner) && !still.iter().any(|by| site.is_owner(by)) {
             let rules = planned.rules(Severity::NeedsOwner);
-            return Ok(Err(format!("a platform owner must approve it: {rules}")));
+            let mistaken = still.iter().find_map(|by| site.mistaken_for_owner(by));
+            let mistaken = mistaken.map_or_else(String::new, |why| format!("; {why}"));
+            return unapproved(format!("a platform owner must approve it: {rules}{mistaken}"));
         }
-        Ok(Ok(fresh))
+        Ok(Ok(still.into_iter().map(|by| by.login).collect()))
     }
 
     /// Asks for an approval of these changes, in a pull request of its own: Gitea takes none for one that is merged.

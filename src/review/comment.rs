@@ -85,6 +85,15 @@ pub struct Page<'a> {
     pub modules: &'a [Planned<'a>],
     /// The address of [`whole`]'s text, where it is attached.
     pub whole: Option<&'a str>,
+    /// Why nobody's approval counts, where that is so.
+    pub unapprovable: Option<&'a str>,
+}
+
+impl Page<'_> {
+    /// Whether something stands in the way of an apply.
+    fn is_blocked(&self) -> bool {
+        self.unapprovable.is_some() || self.modules.iter().any(Planned::is_blocked)
+    }
 }
 
 /// The comment's Markdown, at most [`LIMIT`] bytes.
@@ -244,7 +253,10 @@ fn rules<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> String {
 
 /// The comment, and whether something is left out.
 fn compose(page: &Page<'_>) -> (String, bool) {
-    let mut out = format!("{PLAN_MARKER}\n### {}\n", verdict(page.modules));
+    let mut out = format!("{PLAN_MARKER}\n### {}\n", verdict(page));
+    if let Some(why) = page.unapprovable {
+        let _ = write!(out, "\n> [!CAUTION]\n> - {}\n", prose(why, alerts::WARNING));
+    }
     let (warnings, lost_warnings) = alerts(page.modules);
     let (table, lost_rows) = table(page.modules);
     out.push_str(&warnings);
@@ -293,14 +305,15 @@ fn compose(page: &Page<'_>) -> (String, bool) {
 }
 
 /// What it is all about, in one line.
-fn verdict(modules: &[Planned<'_>]) -> String {
+fn verdict(page: &Page<'_>) -> String {
+    let modules = page.modules;
     let all = modules.iter().map(Planned::counts).fold(Counts::default(), Counts::plus);
     let what = match modules.len() {
         0 => return "Plan: no root module is touched".to_owned(),
         number if modules.iter().all(Planned::is_still) => format!("{}, no changes", counted(number, "root module")),
         number => format!("{}, {all}", counted(number, "root module")),
     };
-    let end = if modules.iter().any(Planned::is_blocked) {
+    let end = if page.is_blocked() {
         " — cannot be applied as it is"
     } else if modules.iter().any(|m| m.has(Severity::NeedsOwner)) {
         " — needs a platform owner's approval"
@@ -339,7 +352,9 @@ fn table(modules: &[Planned<'_>]) -> (String, bool) {
 fn footer(page: &Page<'_>, is_cut: bool) -> String {
     let short = &page.commit[..page.commit.floor_char_boundary(10)];
     let again = "A change of the branch or of the state makes a new plan.";
-    let next = if page.modules.iter().any(Planned::is_blocked) {
+    let next = if page.unapprovable.is_some() {
+        "Propose it anew from a branch that a person has pushed: who has written it can then be told.".to_owned()
+    } else if page.is_blocked() {
         "What is wrong must be put right in the branch: each commit makes a new plan.".to_owned()
     } else if page.modules.iter().all(Planned::is_still) {
         format!("There is nothing to apply. {again}")

@@ -6,8 +6,9 @@
 
 use super::comment::{self, Outcome, Page};
 use super::judge::{Judged, Planned, Purpose, Review, Subject, rules, side_by_side, with_record, words};
+use super::people::Authors;
 use super::sha256;
-use super::site::{PullRequest, approved_module};
+use super::site::{Merged, PullRequest, approved_module, comment_record};
 use super::{RootModule, Severity};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,13 +78,15 @@ impl Review<'_> {
         let changed = site.changed_paths(pull.number)?;
         let (modules, misnamed) = self.modules_of(head, &base, &changed)?;
         let records = site.records()?.0;
-        let mut subjects = Vec::new();
+        let (mut subjects, mut contents) = (Vec::new(), Vec::new());
         for module in &modules {
             let record = records.get(module);
             let mut before = vec![base.as_str()];
             before.extend(record.map(|record| record.commit.as_str()));
             let brought = self.brought(module, &changed)?;
-            subjects.push(self.subject(module, head, &before, brought.as_ref().unwrap_or(&changed))?);
+            let all = brought.as_ref().map(|content| &content.changed | &changed);
+            subjects.push(self.subject(module, head, &before, all.as_ref().unwrap_or(&changed))?);
+            contents.extend(brought.map(|content| content.pull));
         }
         let judged = side_by_side(at_once, &subjects, |subject| self.judge(subject, Purpose::Show));
         let failures: Vec<_> = judged.iter().map(|judged| failure(judged)).collect();
@@ -114,30 +117,37 @@ impl Review<'_> {
             })
             .collect();
         let verdicts: Vec<_> = judged.iter().map(verdict).collect();
+        let authors = self.site.authors_of(contents.iter().chain([pull]))?;
+        let needs_owner = |judged: &Judged<'_>| matches!(judged, Judged::Planned(p) if p.has(Severity::NeedsOwner));
+        let needs_approval = self.site.settings.needs_approval || judged.iter().any(needs_owner) || judged.is_empty();
+        let unapprovable = authors.as_ref().err().filter(|unknown| unknown.is_final && needs_approval);
+        let unapprovable = unapprovable.map(|unknown| format!("nobody's approval counts: {}", unknown.why));
         let shown = self.is_shown(pull, &subjects, &verdicts)?;
         let (url, comment) = match shown {
             _ if planned.is_empty() => (pull.html_url.clone(), 0),
             Some(shown) => shown,
-            None => self.show(pull, &planned)?,
+            None => self.show(pull, &planned, unapprovable.as_deref())?,
         };
         for (subject, (state, text, digest)) in subjects.iter().zip(&verdicts) {
             let target = with_record(pull, "changes", digest, comment);
             site.say_once(head, &format!("{PLAN}: {}", subject.module), state, text, &target)?;
         }
-        let (state, text) = self.sum_up(pull, &changed, &judged, &misnamed)?;
+        let (state, text) = match unapprovable {
+            Some(why) => ("failure", why),
+            None => self.sum_up(pull, &changed, &judged, &misnamed, &authors)?,
+        };
         site.say_once(head, PLAN, state, &text, &url)?;
         Ok(text)
     }
 
-    /// What the pull request changed that brought a root module to the branch, where `changed` only approves it
-    /// again: an apply looks at that.
-    fn brought(&self, module: &RootModule, changed: &BTreeSet<String>) -> Result<Option<BTreeSet<String>>> {
+    /// The pull request that brought a root module to the branch, where `changed` only approves it again: an apply looks
+    /// at what that one changed, and at who wrote it.
+    fn brought(&self, module: &RootModule, changed: &BTreeSet<String>) -> Result<Option<Merged>> {
         if changed.iter().any(|path| path.starts_with(&format!("{module}/"))) {
             return Ok(None);
         }
         let mut merged = self.site.merged_pulls(&BTreeSet::from([module]))?.remove(module).unwrap_or_default();
-        let Some(content) = merged.pop().filter(|last| last.brings_it) else { return Ok(None) };
-        Ok(Some(&content.changed | changed))
+        Ok(merged.pop().filter(|last| last.brings_it))
     }
 
     /// The root modules that a pull request changes, removes, or approves again; and changed folders
@@ -173,7 +183,7 @@ impl Review<'_> {
         verdicts: &[(&'static str, String, String)],
     ) -> Result<Option<(String, u64)>> {
         let Some(comment) = self.site.comment(pull.number, comment::PLAN_MARKER)? else { return Ok(None) };
-        if !self.site.is_recorded(pull, &comment)? {
+        if self.site.recorded_since(pull, &comment)?.is_none() {
             return Ok(None);
         }
         for (subject, (state, text, digest)) in subjects.iter().zip(verdicts) {
@@ -183,14 +193,19 @@ impl Review<'_> {
                 return Ok(None);
             }
         }
-        Ok(Some((with_record(pull, "comment", &sha256(comment.body.as_bytes()), comment.id), comment.id)))
+        Ok(Some((comment_record(pull, &comment), comment.id)))
     }
 
     /// Writes the comment, and gives the address that records it, and its id.
-    fn show(&self, pull: &PullRequest, planned: &[comment::Planned<'_>]) -> Result<(String, u64)> {
+    fn show(
+        &self,
+        pull: &PullRequest,
+        planned: &[comment::Planned<'_>],
+        unapprovable: Option<&str>,
+    ) -> Result<(String, u64)> {
         let site = &self.site;
         let old = site.comment(pull.number, comment::PLAN_MARKER)?;
-        let mut page = Page { commit: &pull.head.sha, modules: planned, whole: None };
+        let mut page = Page { commit: &pull.head.sha, modules: planned, whole: None, unapprovable };
         let whole = match comment::is_cut(&page) {
             true => {
                 let text = comment::whole(&page);
@@ -210,7 +225,7 @@ impl Review<'_> {
             Some(old) if old.body == body => old,
             old => site.write_comment(pull.number, old.as_ref(), &body)?,
         };
-        Ok((with_record(pull, "comment", &sha256(written.body.as_bytes()), written.id), written.id))
+        Ok((comment_record(pull, &written), written.id))
     }
 
     /// The state of the whole pull request, and why.
@@ -220,6 +235,7 @@ impl Review<'_> {
         changed: &BTreeSet<String>,
         judged: &[Judged<'_>],
         misnamed: &[String],
+        authors: &Authors,
     ) -> Result<(&'static str, String)> {
         if let [folder, ..] = misnamed {
             let fault = RootModule::parse(folder).err().map(|refusal| refusal.at("", None).sentence());
@@ -237,9 +253,15 @@ impl Review<'_> {
             planned.iter().map(|p| p.rules(Severity::NeedsOwner)).filter(|r| !r.is_empty()).collect();
         let outside = judged.is_empty() && !changed.is_empty();
         if !needs.is_empty() || outside {
-            let owners = &self.site.settings.owners;
-            let approvals = self.site.approvals(pull)?;
-            if !approvals.iter().any(|approval| owners.iter().any(|owner| owner.as_str() == approval.by)) {
+            let approvals = match authors {
+                Ok(authors) => self.site.approvals(pull, authors)?,
+                Err(_) => Vec::new(),
+            };
+            let mut counts = false;
+            for approval in approvals.iter().filter(|approval| self.site.is_owner(&approval.by)) {
+                counts |= self.site.may_still_approve(&approval.by)?;
+            }
+            if !counts {
                 let rules = if outside {
                     "outside-folder".to_owned()
                 } else {

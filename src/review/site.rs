@@ -2,9 +2,9 @@
 //!
 //! Whoever may write to the infrastructure repository can edit a comment and set a status. So a
 //! status counts only if our own user made it (it cannot be changed afterwards), and a comment only
-//! if nobody has touched it since.
+//! if nobody has touched it since. A person is an account's id: names can be changed, and taken.
 
-use super::judge::records;
+use super::judge::with_record;
 use super::plan::PLAN;
 use super::{RootModule, Settings, sha256};
 use crate::config::{Config, GiteaRemote, NamedFile, Remote};
@@ -32,7 +32,7 @@ const BACKEND: &str = "backend.tf";
 const MAX_FILES: usize = 100;
 const MAX_BYTES: u64 = 1 << 20;
 /// The branch and the file of the review repository that tell what is applied.
-const RECORDS: (&str, &str) = ("records", "applied.json");
+pub(super) const RECORDS: (&str, &str) = ("records", "applied.json");
 /// The folder of the files by which something is approved again that is merged already.
 const APPROVALS: &str = "approvals";
 /// How often a call is made again that had no answer: for half a minute.
@@ -46,9 +46,13 @@ pub struct Site<'c> {
     pub settings: &'c Settings,
     /// The infrastructure repository.
     pub(super) api: Arc<Api>,
-    records: Api,
+    pub(super) records: Api,
     /// What Terraform's own provider may see.
     provider: Option<Gitea>,
+    /// Our own user's id.
+    pub(super) me: i64,
+    /// The platform's owners, as their accounts were when they were first seen here.
+    pub(super) owners: Vec<User>,
 }
 
 /// A pull request, as Gitea tells of it.
@@ -118,13 +122,6 @@ pub(super) struct Issue {
     user: User,
 }
 
-/// Somebody's approval of a head commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Approval {
-    pub by: String,
-    pub at: Timestamp,
-}
-
 /// A root module at one commit.
 pub(super) struct Folder {
     /// The id of its tree in git.
@@ -173,16 +170,20 @@ impl<'c> Site<'c> {
         let open =
             |remote: &GiteaRemote| Ok::<_, anyhow::Error>(Gitea::open(remote, config.patience.call)?.retrying(RETRIES));
         let provider = NamedFile::variable("GITEA_TOKEN").map(|token| open(&GiteaRemote { token, ..remote.clone() }));
-        let site = Self {
+        let mut site = Self {
             settings,
             api: Arc::new(Api { gitea: open(&remote)?, remote: remote.clone() }),
             records: Api { gitea: open(&records)?, remote: records },
             provider: provider.transpose()?,
+            me: 0,
+            owners: Vec::new(),
         };
         let user: User = site.api.gitea.get(&["user"], &[])?.context("Gitea does not say whose token this is")?;
         if user.login != settings.user.as_str() {
             bail!("the token is of `{}`, and `review.user` is `{}`", user.login, settings.user);
         }
+        site.me = user.id;
+        site.owners = site.recognise(&user)?;
         Ok(site)
     }
 
@@ -339,8 +340,7 @@ impl<'c> Site<'c> {
     pub fn said(&self, commit: &str, context: &str) -> Result<Vec<Status>, Failure> {
         let mut statuses: Vec<Status> =
             self.api.gitea.get_all(&self.api.path(&["commits", commit, "statuses"]), &[])?;
-        let user = self.settings.user.as_str();
-        statuses.retain(|s| s.context == context && s.creator.as_ref().is_some_and(|creator| creator.login == user));
+        statuses.retain(|s| s.context == context && s.creator.as_ref().is_some_and(|creator| creator.id == self.me));
         statuses.sort_by_key(|status| std::cmp::Reverse(status.id));
         Ok(statuses)
     }
@@ -376,17 +376,26 @@ impl<'c> Site<'c> {
         let number = number.to_string();
         let comments: Vec<Comment> =
             self.api.gitea.get(&self.api.path(&["issues", &number, "comments"]), &[])?.unwrap_or_default();
-        let user = self.settings.user.as_str();
         Ok(comments.into_iter().find(|comment| {
-            comment.body.starts_with(marker) && comment.user.as_ref().is_some_and(|by| by.login == user)
+            comment.body.starts_with(marker) && comment.user.as_ref().is_some_and(|by| by.id == self.me)
         }))
     }
 
-    /// Whether a comment is as it was when it was recorded for the head commit of its pull request.
+    /// Whether a comment says what it did when it was recorded for the head commit of its pull request.
     pub fn is_recorded(&self, pull: &PullRequest, comment: &Comment) -> Result<bool, Failure> {
         let said = self.said_in(pull, PLAN)?;
-        let last = said.iter().find(|status| status.target_url.contains("?comment="));
-        Ok(last.is_some_and(|last| records(&last.target_url, "comment", &sha256(comment.body.as_bytes()))))
+        let last = said.iter().find(|status| status.target_url.contains(COMMENT));
+        let digest = format!("{COMMENT}{}-", sha256(comment.body.as_bytes()));
+        Ok(last.is_some_and(|last| last.target_url.contains(&digest)))
+    }
+
+    /// Since when it has been recorded as it is now, and was not touched since; none where it was. An edit that was undone
+    /// is an edit: somebody may have approved what was there meanwhile.
+    pub fn recorded_since(&self, pull: &PullRequest, comment: &Comment) -> Result<Option<Timestamp>, Failure> {
+        let url = comment_record(pull, comment);
+        let said = self.said_in(pull, PLAN)?;
+        let recorded = said.iter().filter(|status| status.target_url.contains(COMMENT));
+        Ok(recorded.take_while(|status| status.target_url == url).last().map(|status| status.created_at))
     }
 
     /// Writes our user's comment that begins with `marker`: the one that is there, or a new one.
@@ -415,71 +424,9 @@ impl<'c> Site<'c> {
         Ok(self.api.gitea.upload::<Attachment>(&path, name, text)?.browser_download_url)
     }
 
-    /// Who has approved the head commit of a pull request and has not taken it back: neither its
-    /// author nor who has pushed to its branch or committed to it, and nobody whose word Gitea does
-    /// not count as a reviewer's of that branch.
-    pub fn approvals(&self, pull: &PullRequest) -> Result<Vec<Approval>, Failure> {
-        #[derive(Deserialize)]
-        struct Review {
-            id: u64,
-            state: String,
-            commit_id: String,
-            dismissed: bool,
-            official: bool,
-            user: Option<User>,
-            submitted_at: Timestamp,
-        }
-        let number = pull.number.to_string();
-        let mut reviews: Vec<Review> = self.api.gitea.get_all_shown(&self.api.path(&["pulls", &number, "reviews"]))?;
-        reviews.sort_by_key(|review| review.id);
-        let mut last = BTreeMap::new();
-        for review in reviews {
-            if let ("APPROVED" | "REQUEST_CHANGES", Some(user)) = (review.state.as_str(), review.user.clone()) {
-                last.insert(user.login, review);
-            }
-        }
-        let Some(authors) = self.authors(pull)? else { return Ok(Vec::new()) };
-        last.retain(|user, review| {
-            review.state == "APPROVED"
-                && review.commit_id == pull.head.sha
-                && review.official
-                && !review.dismissed
-                && !authors.contains(user)
-        });
-        Ok(last.into_iter().map(|(by, review)| Approval { by, at: review.submitted_at }).collect())
-    }
-
-    /// Whose work a pull request is, and our own user, who says what it does: none of them can approve it. None where no
-    /// event tells who has pushed its head commit.
-    fn authors(&self, pull: &PullRequest) -> Result<Option<BTreeSet<String>>, Failure> {
-        #[derive(Deserialize)]
-        struct Event {
-            r#type: String,
-            user: Option<User>,
-            /// As `{"is_force_push": false, "commit_ids": […]}`.
-            #[serde(default)]
-            body: String,
-        }
-        #[derive(Deserialize)]
-        struct Commit {
-            author: Option<User>,
-            committer: Option<User>,
-        }
-        let number = pull.number.to_string();
-        let events: Vec<Option<Event>> =
-            self.api.gitea.get_all_shown(&self.api.path(&["issues", &number, "timeline"]))?;
-        let pushes: Vec<_> = events.into_iter().flatten().filter(|event| event.r#type == "pull_push").collect();
-        if !pushes.iter().any(|push| push.body.contains(&pull.head.sha)) {
-            return Ok(None);
-        }
-        let commits: Vec<Commit> = self.api.gitea.get_all(
-            &self.api.path(&["pulls", &number, "commits"]),
-            &[("verification", "false"), ("files", "false")],
-        )?;
-        let users =
-            pushes.into_iter().map(|push| push.user).chain(commits.into_iter().flat_map(|c| [c.author, c.committer]));
-        let own = [pull.user.login.clone(), self.settings.user.as_str().to_owned()];
-        Ok(Some(users.flatten().map(|user| user.login).chain(own).collect()))
+    /// Gitea, as who may ask for other people's rights: with the token that Terraform's provider has, where there is one.
+    pub(super) fn platform(&self) -> &Gitea {
+        self.provider.as_ref().unwrap_or(&self.api.gitea)
     }
 
     /// What an organisation has in it: names of repositories and packages. Gitea refuses to remove
@@ -491,7 +438,7 @@ impl<'c> Site<'c> {
             #[serde(default)]
             r#type: String,
         }
-        let gitea = self.provider.as_ref().unwrap_or(&self.api.gitea);
+        let gitea = self.platform();
         let mut content = Vec::new();
         for (what, path) in [("repository", ["orgs", name, "repos"].as_slice()), ("package", &["packages", name])] {
             for Named { name, r#type } in gitea.get_all::<Named>(path, &[])? {
@@ -526,23 +473,42 @@ impl<'c> Site<'c> {
                 Some(record) => drop(records.insert(module.clone(), record.clone())),
                 None => drop(records.remove(module)),
             }
-            let text = serde_json::to_string_pretty(&records)? + "\n";
             let what = if record.is_some() { "is applied" } else { "is destroyed" };
-            let mut body =
-                json!({"branch": RECORDS.0, "message": format!("{module} {what}"), "content": BASE64.encode(text)});
-            let method = match &sha {
-                Some(sha) => {
-                    body["sha"] = sha.as_str().into();
-                    Method::PUT
-                }
-                None => Method::POST,
-            };
-            match self.records.gitea.put(method, &self.records.path(&["contents", RECORDS.1]), &body) {
-                // Another run has written it: look again.
-                Err(Failure::LostRace | Failure::Conflict(_)) if self.records()?.1 != sha => {}
-                Err(Failure::LostRace) => std::thread::sleep(std::time::Duration::from_millis(fastrand::u64(50..500))),
-                written => return Ok(written?),
+            if self.write_record(RECORDS.1, sha.as_deref(), &records, &format!("{module} {what}"))? {
+                return Ok(());
             }
+        }
+    }
+
+    /// Writes a file of the branch of records, which has this id so far; gives whether it is written, else another run
+    /// was faster.
+    pub(super) fn write_record(
+        &self,
+        path: &str,
+        sha: Option<&str>,
+        content: &impl Serialize,
+        message: &str,
+    ) -> Result<bool> {
+        let text = serde_json::to_string_pretty(content)? + "\n";
+        let mut body = json!({"branch": RECORDS.0, "message": message, "content": BASE64.encode(text)});
+        let method = match sha {
+            Some(sha) => {
+                body["sha"] = sha.into();
+                Method::PUT
+            }
+            None => Method::POST,
+        };
+        match self.records.gitea.put(method, &self.records.path(&["contents", path]), &body) {
+            Err(Failure::LostRace | Failure::Conflict(_))
+                if file_at(&self.records, RECORDS.0, path)?.map(|(sha, _)| sha).as_deref() != sha =>
+            {
+                Ok(false)
+            }
+            Err(Failure::LostRace) => {
+                std::thread::sleep(std::time::Duration::from_millis(fastrand::u64(50..500)));
+                Ok(false)
+            }
+            written => Ok(written.map(|()| true)?),
         }
     }
 
@@ -606,7 +572,7 @@ impl<'c> Site<'c> {
     pub fn open_issues(&self) -> Result<Vec<Issue>, Failure> {
         let query = [("type", "issues"), ("state", "open"), ("created_by", self.settings.user.as_str())];
         let mut issues: Vec<Issue> = self.api.gitea.get_all(&self.api.path(&["issues"]), &query)?;
-        issues.retain(|issue| issue.user.login == self.settings.user.as_str());
+        issues.retain(|issue| issue.user.id == self.me);
         Ok(issues)
     }
 
@@ -647,6 +613,15 @@ impl<'c> Site<'c> {
     }
 }
 
+/// What stands before the record of a comment in a status's address.
+const COMMENT: &str = "?comment=";
+
+/// What the status of a whole pull request leads to: the comment, with its digest and when it was written.
+pub(super) fn comment_record(pull: &PullRequest, comment: &Comment) -> String {
+    let written = format!("{}-{}", sha256(comment.body.as_bytes()), comment.updated_at.as_second());
+    with_record(pull, "comment", &written, comment.id)
+}
+
 /// Where the configuration has the infrastructure repository.
 fn infrastructure(config: &Config) -> Result<&GiteaRemote> {
     match config.repositories.get(&Role::Infrastructure) {
@@ -656,7 +631,7 @@ fn infrastructure(config: &Config) -> Result<&GiteaRemote> {
 }
 
 /// The id and the content of a file on a branch or at a commit; none where it is not there.
-fn file_at(api: &Api, at: &str, path: &str) -> Result<Option<(String, Vec<u8>)>> {
+pub(super) fn file_at(api: &Api, at: &str, path: &str) -> Result<Option<(String, Vec<u8>)>> {
     #[derive(Deserialize)]
     struct File {
         sha: String,

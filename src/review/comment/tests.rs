@@ -79,7 +79,7 @@ impl Sample {
 }
 
 fn page<'a>(modules: &'a [Planned<'a>]) -> Page<'a> {
-    Page { commit: COMMIT, modules, whole: Some(WHOLE) }
+    Page { commit: COMMIT, modules, whole: Some(WHOLE), unapprovable: None }
 }
 
 fn rendered(samples: &[Sample]) -> String {
