@@ -82,34 +82,37 @@ ensure_organization() { # NAME
   fi
 }
 
+# Only an administrator can give an account this: somebody who takes one of the names beforehand cannot.
+mark=goldpath:set-up
+
 ensure_user() { # NAME FULL-NAME VISIBILITY RESTRICTED ADMIN
   local mail=$1@goldpath.invalid want made=''
   want=$(json --arg mail "$mail" --arg full "$2" --arg visibility "$3" --argjson restricted "$4" \
     '{email: $mail, full_name: $full, visibility: $visibility, restricted: $restricted}')
   read_or_null "/users/$1"
   if [ "$answer" = null ]; then
-    change "user $1" POST /admin/users "$(jq -c --rawfile password <(random | tr -d '\n') --arg name "$1" \
-      '. + {username: $name, password: $password, must_change_password: false}' <<<"$want")"
+    change "user $1" POST /admin/users "$(jq -c --rawfile password <(random | tr -d '\n') --arg name "$1" --arg mark "$mark" \
+      '. + {username: $name, login_name: $mark, source_id: 0, password: $password, must_change_password: false}' <<<"$want")"
     made=1
-  elif ! has "$(json --arg mail "$mail" '{email: $mail}')"; then
+  elif ! has "$(json --arg mark "$mark" '{login_name: $mark}')"; then
     fail "there is a user or organisation $1 that this script did not make" "name the users otherwise, with --users"
   fi
   if [ -n "$made" ] || ! has "$(jq -c --argjson admin "$5" '. + {is_admin: $admin, active: true, prohibit_login: false}' <<<"$want")"; then
-    change "rights of the user $1" PATCH "/admin/users/$1" "$(jq -c --arg name "$1" --argjson admin "$5" \
-      'del(.email) + {login_name: $name, source_id: 0, admin: $admin, active: true, prohibit_login: false,
+    change "rights of the user $1" PATCH "/admin/users/$1" "$(jq -c --arg mark "$mark" --argjson admin "$5" \
+      'del(.email) + {login_name: $mark, source_id: 0, admin: $admin, active: true, prohibit_login: false,
         allow_create_organization: false, max_repo_creation: 0}' <<<"$want")"
   fi
 }
 
-# Gitea gives a token only to who has the password: a new one, which nobody learns.
-declare -A authorization=()
+# Gitea gives a token, and its pages, only to who has the password: a new one each time, which nobody learns.
+declare -A passwords=() authorization=()
 sign_in() { # USER
-  local password
-  [ -z "${authorization[$1]:-}" ] || return 0
-  password=$(random)
-  change "password of $1, thrown away" PATCH "/admin/users/$1" "$(jq -Rc --arg name "$1" \
-    '{login_name: $name, source_id: 0, password: ., must_change_password: false}' < <(printf '%s' "$password"))"
-  authorization[$1]="Basic $(printf '%s:%s' "$1" "$password" | base64 --wrap 0)"
+  [ -z "${authorization[$1]:-}" ] && [ -z "$dry" ] || return 0
+  passwords[$1]=$(random)
+  gitea PATCH "/admin/users/$1" "$(jq -Rc --arg mark "$mark" \
+    '{login_name: $mark, source_id: 0, password: ., must_change_password: false}' < <(printf '%s' "${passwords[$1]}"))"
+  [[ $status = 2?? ]] || refused PATCH "/admin/users/$1"
+  authorization[$1]="Basic $(printf '%s:%s' "$1" "${passwords[$1]}" | base64 --wrap 0)"
 }
 
 make_token() { # USER PURPOSE SCOPE…: sets `token` and `token_name`
@@ -229,6 +232,37 @@ ensure_secret() { # OWNER/NAME NAME USER SCOPE…
   remove_old_tokens "$user" "$purpose"
 }
 
+# What no API of Gitea's tells or sets ------------------------------------------------------------------------------------
+
+page() { # PATH [CURL-ARGUMENT…], with what curl sends on stdin: sets `answer`
+  local arguments=(--silent --show-error --max-time 60 --cookie "$work/cookies" --cookie-jar "$work/cookies")
+  [ -z "${GITEA_CA_FILE:-}" ] || arguments+=(--cacert "$GITEA_CA_FILE")
+  answer=$(curl "${arguments[@]}" "${@:2}" "$server$1" 2>>"$log") || fail "$1: no answer from $GITEA_URL" "see GITEA_URL and GITEA_CA_FILE"
+}
+
+# Whether the automatic token of a workflow of this repository may read, and nothing else, whatever the workflow says.
+reads_only() { # OWNER/NAME
+  page "/$1/settings/actions/general"
+  grep -q 'name="override_owner_config" checked' <<<"$answer" && grep -q 'value="restricted" checked' <<<"$answer" &&
+    grep -q 'name="enable_max_permissions" checked' <<<"$answer" && ! grep -q 'value="write" checked' <<<"$answer"
+}
+
+# A workflow on any branch could change other branches with it, in nobody's name. The administrator whom this script has
+# made signs in to the page where that is set.
+ensure_reading_jobs() { # OWNER/NAME
+  local unit units=()
+  if [ -n "$dry" ]; then say "would look: what workflows of $1 may do"; return; fi
+  sign_in "$terraform"
+  page /user/login --output /dev/null --data-urlencode "user_name=$terraform" --data-urlencode password@- < <(printf '%s' "${passwords[$terraform]}")
+  ! reads_only "$1" || return 0
+  # Code, releases and packages can be read; the numbers are those of Gitea's units.
+  for unit in 1 4 9; do units+=(--data "max_unit_access_mode_$unit=read"); done
+  page "/$1/settings/actions/general/token_permissions" --output /dev/null --data override_owner_config=on \
+    --data token_permission_mode=restricted --data enable_max_permissions=on "${units[@]}"
+  changes=$((changes + 1))
+  say "made: workflows of $1 read, and write nothing"
+}
+
 # Files -------------------------------------------------------------------------------------------------------------------
 
 # Whether `path` on main has the content of a file: 0 yes, 1 no, 2 it is not there; sets `sha`.
@@ -280,6 +314,32 @@ ensure_records() { # OWNER/NAME
   change "branch records of $1" POST "/repos/$1/contents" "$(jq -c --arg text "$(base64 --wrap 0 <<<'Kept by `goldpath terraform`: what was applied.')" \
     '{branch: "main", new_branch: "records", message: "Begin the records",
       files: ([.tree[]? | select(.type == "blob") | {operation: "delete", path, sha}] + [{operation: "create", path: "RECORDS.md", content: $text}])}' <<<"$answer")"
+}
+
+# Whose the names of the configuration are: who takes one that its account has given up is not taken for that one.
+ensure_accounts() { # OWNER/NAME USER…
+  local repository=$1 user known sha want; shift
+  read_or_null "/repos/$repository/contents/accounts.json?ref=records"
+  sha=$(jq -r '.sha // empty' <<<"$answer")
+  known=$(jq -c '(.content // "e30=") | @base64d | fromjson' <<<"$answer")
+  want=$known
+  for user in "$@"; do
+    read_or_null "/users/$user"
+    [ "$answer" != null ] || continue # a user that a dry run has not made
+    want=$(jq -c --argjson user "$answer" '($user.login | ascii_downcase) as $name | if has($name) then . else .[$name] = $user.id end' <<<"$want")
+    jq -e --argjson user "$answer" '.[$user.login | ascii_downcase] == $user.id' <<<"$want" >/dev/null ||
+      fail "$user is another account than the one that is recorded in accounts.json on \`records\` of $repository" \
+        "if that is right, remove the name there, and run this again"
+  done
+  [ "$want" != "$known" ] || return 0
+  changes=$((changes + 1))
+  if [ -n "$dry" ]; then say "would record: whose the owners' names are"; return; fi
+  sign_in "$reviewer"
+  request "${authorization[$reviewer]}" "$([ -n "$sha" ] && echo PUT || echo POST)" "/repos/$repository/contents/accounts.json" \
+    "$(jq --sort-keys . <<<"$want" | jq -Rsc --arg sha "$sha" '{branch: "records", message: "Remember whose these names are", content: @base64}
+      + if $sha == "" then {} else {sha: $sha} end')"
+  [[ $status = 20? ]] || fail "accounts.json in $repository: $status $(message)"
+  say "recorded: whose the owners' names are"
 }
 
 # Whoever has the bell's token can edit what the bell has written, and nothing else: so it writes the two issues.
@@ -350,8 +410,8 @@ ensure_variable "$review" STATE_USERNAME "$reviewer"
 ensure_secret "$review" REVIEW_TOKEN "$reviewer" write:repository write:issue read:user
 ensure_secret "$review" PLAN_STATE_TOKEN "$reviewer" read:package
 ensure_secret "$review" APPLY_STATE_TOKEN "$reviewer" write:package
-ensure_secret "$review" PLAN_GITEA_TOKEN "$terraform" read:admin read:organization read:package read:user
-ensure_secret "$review" APPLY_GITEA_TOKEN "$terraform" read:admin write:organization read:package read:user
+ensure_secret "$review" PLAN_GITEA_TOKEN "$terraform" read:admin read:organization read:package read:repository read:user
+ensure_secret "$review" APPLY_GITEA_TOKEN "$terraform" read:admin write:organization read:package read:repository read:user
 
 owners_only='{"enable_push": true, "enable_push_whitelist": true, "push_whitelist_teams": ["platform-owners"],
   "push_whitelist_usernames": [], "enable_force_push": false, "protected_file_patterns": ""}'
@@ -377,6 +437,7 @@ opened=''
 ensure_protection "$review" records "$records"
 ensure_protection "$review" '**' "$other"
 ensure_tag_protection "$review"
+ensure_accounts "$review" "$reviewer" "${owners[@]}"
 
 ensure_variable "$infrastructure" GOLDPATH_REVIEW "$review"
 ensure_variable "$infrastructure" GOLDPATH_RUNNER "$runner"
@@ -396,6 +457,7 @@ if [ "$answer" = null ] || has '{"empty": true}'; then arguments+=(README.md "$r
 ensure_files "$infrastructure" add "$main" "Ring for review" "${arguments[@]}"
 ensure_protection "$infrastructure" main "$main"
 opened=''
+ensure_reading_jobs "$infrastructure"
 
 if [ -n "$credentials" ]; then
   valid=''
@@ -451,6 +513,8 @@ disabled=$(jq -r '.workflows[]? | select(.state != "active") | .id' <<<"$answer"
 [ -z "$disabled" ] || wrong "disabled in $review: $disabled" "enable it at $server/$review/actions"
 check_names "$review" REVIEW_TOKEN PLAN_STATE_TOKEN APPLY_STATE_TOKEN PLAN_GITEA_TOKEN APPLY_GITEA_TOKEN
 check_names "$infrastructure" GOLDPATH_BELL_TOKEN
+reads_only "$infrastructure" || wrong "workflows of $infrastructure may write, or whether they may cannot be seen" \
+  "at $server/$infrastructure/settings/actions/general: do not follow the owner, restricted, and no \`write\` in the maximum"
 check_access "$bell" "$infrastructure" none
 check_access "$bell" "$review" none # beside what its team has
 check_access "$writer" "$review" none
