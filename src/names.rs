@@ -125,6 +125,11 @@ impl TeamId {
         RESERVED_BY_GITEA.into_iter().filter(|n| is_dashed(n))
     }
 
+    /// Whether a text looks like an id, reserved or not: which names are reserved changes, and what was delivered stays.
+    pub fn is_form(text: &str) -> bool {
+        text.len() <= Self::MAX && is_dashed(text)
+    }
+
     /// Refuses what is no DNS label of at most 40 characters, or is reserved by Gitea.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         length(text, 1, Self::MAX)?;

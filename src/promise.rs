@@ -6,7 +6,7 @@ mod team;
 
 use crate::config::Config;
 use crate::document::Node;
-use crate::file_tree::FileTree;
+use crate::file_tree::{FileTree, RelativePath};
 use crate::request::Request;
 use crate::template::TemplateError;
 use crate::violation::{Refusal, Violation, quote};
@@ -30,6 +30,9 @@ pub struct Promise {
     pub check: fn(&Node) -> Vec<Violation>,
     /// Parses and validates a request's spec, and renders what it asks for: no I/O.
     pub generate: fn(&Request<'_>, &Config) -> Result<Outputs, Unrendered>,
+    /// Whether some request of this kind can have a file at a path, now or as an earlier version rendered it. Nothing else
+    /// is removed or overwritten on the word of an inventory, which others may edit.
+    pub can_have: fn(Role, &RelativePath) -> bool,
 }
 
 /// Everything that a request becomes.

@@ -16,6 +16,7 @@ pub const PROMISE: Promise = Promise {
     definition: request::Team::crd,
     check: |spec| request::parse(spec).err().unwrap_or_default(),
     generate,
+    can_have: render::can_have,
 };
 
 fn generate(request: &Request<'_>, config: &Config) -> Result<Outputs, Unrendered> {

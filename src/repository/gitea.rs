@@ -167,16 +167,20 @@ impl Api {
 
     /// The last commit of a branch or commit that changed something at a path.
     pub fn last_change(&self, of: &str, path: &str) -> Result<Option<PastCommit>, Failure> {
+        Ok(self.changes(of, path, "1")?.into_iter().next())
+    }
+
+    /// The last commits of a branch or commit that changed something at a path, the newest first.
+    fn changes(&self, of: &str, path: &str, limit: &str) -> Result<Vec<PastCommit>, Failure> {
         let query = [
             ("sha", of),
             ("path", path),
-            ("limit", "1"),
+            ("limit", limit),
             ("stat", "false"),
             ("verification", "false"),
             ("files", "false"),
         ];
-        let commits: Option<Vec<PastCommit>> = self.gitea.get(&self.path(&["commits"]), &query)?;
-        Ok(commits.and_then(|commits| commits.into_iter().next()))
+        Ok(self.gitea.get(&self.path(&["commits"]), &query)?.unwrap_or_default())
     }
 
     /// Writes changes as one commit on `branch`, or on a new one that begins there.

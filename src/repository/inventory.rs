@@ -2,12 +2,15 @@
 //!
 //! A file belongs to the request whose inventory lists it. [`plan`] works out what a delivery
 //! changes in a tree, or whose files are in its way.
+//!
+//! Whoever may write the repository may have edited an inventory. So one is believed only for what a request of its kind
+//! can have, and for what no other lists; where it claims more, nothing is planned.
 
 use super::{Change, ChangeKind, Owner, index};
 use crate::file_tree::{FileTree, RelativePath};
-use crate::promise::Role;
+use crate::promise::{self, Role};
 use crate::request::Identity;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,13 +69,20 @@ pub trait Tree {
     /// A repository that cannot be read.
     fn entities(&self) -> Result<BTreeSet<RelativePath>>;
 
-    /// The requests that probably own a file, where that is cheaper to ask than to read every
-    /// inventory.
+    /// The inventories that probably list a file; all of them, where reading them costs little.
     ///
     /// # Errors
     /// A repository that cannot be read.
-    fn likely_owners(&self, _path: &RelativePath) -> Result<Vec<Identity>> {
-        Ok(Vec::new())
+    fn likely_inventories(&self, _path: &RelativePath) -> Result<BTreeSet<RelativePath>> {
+        inventories(self)
+    }
+
+    /// Reads files that are asked for next, where many at once cost less than one after the other.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    fn read_ahead(&self, _paths: &BTreeSet<RelativePath>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -146,13 +156,12 @@ impl<T: Tree> Tree for Overlay<'_, T> {
         Ok(self.with_changes(self.base.entities()?, index::is_entity))
     }
 
-    fn likely_owners(&self, path: &RelativePath) -> Result<Vec<Identity>> {
-        let mut likely = Vec::new();
-        for (path, content) in self.changes.iter().filter(|(path, _)| path.as_str().starts_with(FOLDER)) {
-            likely.extend(content.as_ref().map(|content| parse(path, content)).transpose()?.map(|found| found.request));
-        }
-        likely.extend(self.base.likely_owners(path)?);
-        Ok(likely)
+    fn likely_inventories(&self, path: &RelativePath) -> Result<BTreeSet<RelativePath>> {
+        Ok(self.with_changes(self.base.likely_inventories(path)?, is_inventory))
+    }
+
+    fn read_ahead(&self, paths: &BTreeSet<RelativePath>) -> Result<()> {
+        self.base.read_ahead(&paths.iter().filter(|path| !self.changes.contains_key(path)).cloned().collect())
     }
 }
 
@@ -187,7 +196,7 @@ impl From<anyhow::Error> for Unplanned {
 /// right index.
 ///
 /// # Errors
-/// A file in the way, or a tree that cannot be read.
+/// A file in the way, an inventory that claims what is not the request's, or a tree that cannot be read.
 pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) -> Result<Plan, Unplanned> {
     let inventory_path = path_of(request)?;
     let old = match tree.read(&inventory_path)? {
@@ -196,6 +205,9 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
     };
     let mut plan = Plan { known: old.is_some(), ..Plan::default() };
     let owned = old.map(|inventory| inventory.files).unwrap_or_default();
+    refuse_impossible(role, request, &inventory_path, &owned)?;
+    // Before something is removed, which is rare, all are read; before something is written over, those that it may be in.
+    let mut suspects = BTreeSet::new();
 
     for (path, content) in files.iter() {
         let present = tree.has(path)?;
@@ -208,6 +220,9 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
             }
         }
         if !same {
+            if present && !foreign {
+                suspects.extend(tree.likely_inventories(path)?);
+            }
             plan.write(path, content, present);
         }
     }
@@ -217,6 +232,11 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
             plan.removals.insert(path.clone());
         }
     }
+    if !plan.removals.is_empty() {
+        suspects = inventories(tree)?;
+    }
+    suspects.remove(&inventory_path);
+    refuse_shared(tree, &inventory_path, &owned, &suspects)?;
     plan.changes.sort_by(|a, b| a.path.cmp(&b.path));
 
     if files.is_empty() {
@@ -281,28 +301,104 @@ pub fn path_of(request: &Identity) -> Result<RelativePath> {
     RelativePath::parse(&format!("{FOLDER}/{}.yaml", request.path()))
 }
 
+/// Whether a path is one that [`path_of`] gives.
+fn is_inventory(path: &str) -> bool {
+    path.strip_prefix(FOLDER).is_some_and(|rest| rest.ends_with(".yaml") && rest.matches('/').count() == 3)
+}
+
+fn inventories(tree: &(impl Tree + ?Sized)) -> Result<BTreeSet<RelativePath>> {
+    let mut paths = tree.paths(FOLDER)?;
+    paths.retain(|path| is_inventory(path.as_str()));
+    Ok(paths)
+}
+
+/// Reads an inventory that was found at a path.
+///
+/// # Errors
+/// One that is not as we write it, or says that it is another request's.
 pub fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
-    serde_yaml::from_slice(content)
-        .with_context(|| format!("the inventory `{path}` is damaged: restore it from the repository's history"))
+    let inventory: Inventory = serde_yaml::from_slice(content)
+        .with_context(|| format!("the inventory `{path}` is damaged: restore it from the repository's history"))?;
+    ensure!(
+        path_of(&inventory.request)? == *path,
+        "the inventory `{path}` says that it is that of {}: restore it from the repository's history",
+        inventory.request
+    );
+    Ok(inventory)
+}
+
+/// Whether a request of a kind can have a file in such a repository. Never what Gitea, tools, and we keep beside.
+fn can_have(role: Role, request: &Identity, path: &RelativePath) -> bool {
+    let is_beside = path.as_str() == index::PATH || path.as_str().split('/').any(|name| name.starts_with('.'));
+    !is_beside && promise::find(&request.kind).is_ok_and(|promise| (promise.can_have)(role, path))
+}
+
+fn refuse_impossible(
+    role: Role,
+    request: &Identity,
+    inventory: &RelativePath,
+    listed: &BTreeSet<RelativePath>,
+) -> Result<()> {
+    let impossible: Vec<_> = listed.iter().filter(|path| !can_have(role, request, path)).collect();
+    let Some(paths) = summary(&impossible) else { return Ok(()) };
+    bail!(
+        "the inventory `{inventory}` is not believed: it lists {paths}, which no {} has in {}; restore it from the \
+         repository's history",
+        request.kind,
+        role.as_str()
+    )
+}
+
+/// Refuses an inventory that shares a file with one of the others.
+fn refuse_shared(
+    tree: &impl Tree,
+    inventory: &RelativePath,
+    listed: &BTreeSet<RelativePath>,
+    others: &BTreeSet<RelativePath>,
+) -> Result<()> {
+    tree.read_ahead(others)?;
+    for other in others {
+        let Some(content) = tree.read(other)? else { continue };
+        let Inventory { request, files } = parse(other, &content)?;
+        let shared: Vec<_> = listed.intersection(&files).collect();
+        if let Some(paths) = summary(&shared) {
+            bail!(
+                "the inventory `{inventory}` is not believed: it lists {paths}, which `{other}` of {request} lists too; \
+                 restore the one that somebody has edited from the repository's history"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The first of some paths, and how many more there are; none where there are none.
+fn summary(paths: &[&RelativePath]) -> Option<String> {
+    let (first, others) = paths.split_first()?;
+    Some(if others.is_empty() { format!("`{first}`") } else { format!("`{first}` and {} more", others.len()) })
 }
 
 /// The request that owns what is in the way at `path`. Every inventory is read only where the
-/// likely owners do not list it.
+/// likely ones do not list it.
 fn find_owner(tree: &impl Tree, request: &Identity, path: &RelativePath) -> Result<Owner> {
+    let own = path_of(request)?;
     let owner_by = |inventory: &RelativePath| -> Result<Option<Owner>> {
-        let Some(content) = tree.read(inventory)? else {
+        let Some(content) = tree.read(inventory)?.filter(|_| *inventory != own) else {
             return Ok(None);
         };
         let Inventory { request: other, files } = parse(inventory, &content)?;
-        Ok((other != *request && files.iter().any(|p| p.excludes(path))).then_some(Owner::Request(other)))
+        Ok(files.iter().any(|p| p.excludes(path)).then_some(Owner::Request(other)))
     };
-    for likely in tree.likely_owners(path)? {
-        if let Some(owner) = owner_by(&path_of(&likely)?)? {
+    let likely = tree.likely_inventories(path)?;
+    for inventory in &likely {
+        if let Some(owner) = owner_by(inventory)? {
             return Ok(owner);
         }
     }
-    for inventory in tree.paths(FOLDER)? {
-        if let Some(owner) = owner_by(&inventory)? {
+    let mut others = inventories(tree)?;
+    others.retain(|inventory| !likely.contains(inventory));
+    tree.read_ahead(&others)?;
+    for inventory in &others {
+        if let Some(owner) = owner_by(inventory)? {
             return Ok(owner);
         }
     }

@@ -3,6 +3,7 @@
 use super::request::{Role, Visibility};
 use super::validated::{ValidatedQuota, ValidatedTeam};
 use crate::file_tree::{FileTree, RelativePath};
+use crate::names::TeamId;
 use crate::promise::{Outputs, Role as RepositoryRole};
 use crate::request::Identity;
 use crate::template::{Format, TemplateError, render as fill};
@@ -20,6 +21,10 @@ const MANIFESTS: [(&str, &str); 6] = [
 
 const GROUP: &str = include_str!("../../../manifests/backstage/group.yaml.j2");
 
+/// The folder of every Team's files, in both repositories.
+const FOLDER: &str = "teams";
+
+/// The name of a file that is not rendered any more goes to [`can_have`], so that inventories that list it are believed.
 const ROOT_MODULE: [(&str, &str); 4] = [
     ("backend.tf", include_str!("../../../terraform_templates/team/backend.tf.j2")),
     ("main.tf", include_str!("../../../terraform_templates/team/main.tf.j2")),
@@ -78,7 +83,7 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
         manifests.insert(path_of(&path), fill(Format::Yaml, name, source, &context)?);
     }
     let mut catalog = FileTree::default();
-    catalog.insert(path_of(&format!("teams/{}.yaml", team.id)), fill(Format::Yaml, "group", GROUP, &context)?);
+    catalog.insert(path_of(&format!("{FOLDER}/{}.yaml", team.id)), fill(Format::Yaml, "group", GROUP, &context)?);
     let mut infrastructure = FileTree::default();
     for (name, source) in ROOT_MODULE {
         infrastructure
@@ -94,6 +99,17 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
     })
 }
 
+/// See [`crate::promise::Promise::can_have`].
+pub fn can_have(role: RepositoryRole, path: &RelativePath) -> bool {
+    let Some((FOLDER, rest)) = path.as_str().split_once('/') else { return false };
+    match role {
+        RepositoryRole::Catalog => rest.strip_suffix(".yaml").is_some_and(TeamId::is_form),
+        RepositoryRole::Infrastructure => rest
+            .split_once('/')
+            .is_some_and(|(id, file)| TeamId::is_form(id) && ROOT_MODULE.iter().any(|(name, _)| *name == file)),
+    }
+}
+
 /// Identities and ids are names by their types: every path made of them is one.
 fn path_of(path: &str) -> RelativePath {
     RelativePath::parse(path).expect("made of names")
@@ -103,7 +119,7 @@ impl<'a> Context<'a> {
     fn new(identity: &Identity, team: &'a ValidatedTeam) -> Self {
         let mut members: Vec<_> = team.members.iter().map(|m| m.username.as_str()).collect();
         members.sort_unstable();
-        let folder = format!("teams/{}", team.id);
+        let folder = format!("{FOLDER}/{}", team.id);
         Self {
             id: team.id.as_str(),
             name: team.name.as_str(),
