@@ -12,7 +12,7 @@ use crate::document::Unreadable;
 use crate::names::{BranchName, DisplayName, Domain, Email, Label, RepositoryName, Username};
 use crate::promise::Role;
 use crate::quantity::{Count, Quantity};
-use crate::violation::Violation;
+use crate::violation::{Violation, told};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -384,7 +384,7 @@ impl Faulty {
                     Some(span) => format!("{} (line {})", v.sentence(), span.line),
                     None => v.sentence(),
                 };
-                violations.iter().map(line).collect::<Vec<_>>().join("; ")
+                told(violations).iter().map(line).collect::<Vec<_>>().join("; ")
             }
         }
     }
@@ -510,6 +510,30 @@ mod tests {
                 ("trailers", "trailer", Some(8)),
             ]
         );
+    }
+
+    #[test]
+    fn something_is_committed_before_manifests_go_out() {
+        let with = |catalog: &str, infrastructure: &str| {
+            parse(&format!(
+                "gitea: {{url: 'https://git.company.com/', tokenFile: token}}\nrepositories:\n  catalog: {catalog}\n  \
+                 infrastructure: {infrastructure}"
+            ))
+        };
+        let [commit, proposal, usual] = ["{delivery: commit, ", "{delivery: pull-request, ", "{"]
+            .map(|start| format!("{start}owner: platform, name: x}}"));
+        let git = "{url: /x.git}";
+        for infrastructure in [&proposal, &usual] {
+            let error = with(&proposal, infrastructure).unwrap_err();
+            assert_eq!(places(&error), [("repositories.catalog.delivery", "unclaimed", Some(3))]);
+        }
+        for (catalog, infrastructure) in
+            [(&*usual, &*usual), (&commit, &proposal), (&proposal, &commit), (&proposal, git), (git, &proposal)]
+        {
+            with(catalog, infrastructure).unwrap();
+        }
+        // What reviews alone delivers nothing.
+        with("null", &proposal).unwrap();
     }
 
     fn places(error: &Unusable) -> Vec<(&str, &str, Option<usize>)> {

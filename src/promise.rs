@@ -104,3 +104,29 @@ pub fn find(kind: &str) -> Result<&'static Promise, Refusal> {
             .suggest(kind, kinds)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_file_of_a_case_is_one_that_its_kind_can_have() {
+        let mut seen = 0;
+        for promise in &PROMISES {
+            let cases = format!("{}/promises/{}/cases", env!("CARGO_MANIFEST_DIR"), promise.name);
+            let cases = fs::read_dir(cases).unwrap().map(|case| case.unwrap().path());
+            let files = cases.flat_map(|case| ["request.yaml", "update.yaml"].map(|name| case.join(name)));
+            let sources = files.filter_map(|file| crate::document::parse(&fs::read(file).ok()?).ok());
+            for request in sources.flatten() {
+                let Ok((_, outputs)) = crate::generate(&request, &Config::default()) else { continue };
+                for (role, tree) in &outputs.repositories {
+                    assert_eq!(tree.paths().find(|path| !(promise.can_have)(*role, path)), None);
+                    seen += tree.len();
+                }
+            }
+        }
+        assert!(seen >= 50, "only {seen} files were seen");
+    }
+}

@@ -9,7 +9,7 @@ use crate::generate;
 use crate::kratix::{Condition, Fault, Folders, Progress, Status, delay};
 use crate::promise::{Outputs, Role, Unrendered};
 use crate::request::Request;
-use crate::violation::Violation;
+use crate::violation::{Violation, told};
 use anyhow::Result;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl Rendered {
             Self::Done(outputs) => vec![summary(outputs)],
             Self::Later(why) => vec![format!("later: {why}")],
             Self::Wrong(violations) => {
-                violations.iter().map(|v| format!("{}: {} [{}]", v.path, v.message, v.rule)).collect()
+                told(violations).iter().map(|v| format!("{}: {} [{}]", v.path, v.message, v.rule)).collect()
             }
         }
     }

@@ -6,6 +6,9 @@
 use crate::document::Span;
 use serde::Serialize;
 
+/// As many faults of a file are told. A request of 1.5 MB can have 20,000, which nobody reads, and a log should not hold.
+const MAX_TOLD: usize = 200;
+
 /// One fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
@@ -34,6 +37,15 @@ impl Violation {
         }
         format!("`{}` {}", self.path, self.message)
     }
+}
+
+/// The faults to tell: the first of many, and then how many more there are.
+pub fn told(faults: &[Violation]) -> Vec<Violation> {
+    let mut told: Vec<_> = faults.iter().take(MAX_TOLD).cloned().collect();
+    if let Some(more @ 1..) = faults.len().checked_sub(MAX_TOLD) {
+        told.push(Refusal::new("more", format!("and {more} more")).help("mend these first").at("", None));
+    }
+    told
 }
 
 /// Why a value is not what its type takes: a [`Violation`] before it has a place.

@@ -58,6 +58,33 @@ fn abuse_ends_in_a_clear_error_within_little_memory_and_time() {
 }
 
 #[test]
+fn of_many_faults_the_first_are_told_and_how_many_more_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys: String = (0..20_000).map(|n| format!("  unknown-{n}-{}: 1\n", "x".repeat(50))).collect();
+    let start = "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {name: a}\nspec:\n  id: a\n  name: A\n";
+    fs::write(folder.path().join("object.yaml"), format!("{start}{keys}")).unwrap();
+    let goldpath = |arguments: &[&str]| {
+        let mut command = binary("goldpath");
+        let output = command.args(arguments).args(["-f", "object.yaml"]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(output.stdout.len() + output.stderr.len() < 300_000, "{arguments:?} tells too much");
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [text, found] = goldpath(&["validate"]);
+    assert_eq!(found, "20000 faults in 1 request\n");
+    let told = ["error[unknown-field]", "error[more]: and 19800 more"].map(|head| text.matches(head).count());
+    assert_eq!(told, [200, 1]);
+    let json: serde_json::Value = serde_json::from_str(&goldpath(&["validate", "--output", "json"])[0]).unwrap();
+    assert_eq!((json[199]["line"].as_u64(), json[200]["message"].as_str()), (Some(206), Some("and 19800 more")));
+    let json: serde_json::Value = serde_json::from_str(&goldpath(&["run", "--output", "json"])[0]).unwrap();
+    assert_eq!(json[0]["faults"].as_array().unwrap().len(), 201);
+    let mut step = binary("render");
+    step.args(["--input", ".", "--output", "out", "--metadata", "meta"]).current_dir(folder.path());
+    let log = String::from_utf8(step.output().unwrap().stdout).unwrap();
+    assert_eq!((log.lines().count(), log.lines().last()), (201, Some(": and 19800 more [more]")));
+}
+
+#[test]
 fn an_endless_stdin_is_not_read_to_its_end() {
     let zeros = fs::File::open("/dev/zero").unwrap();
     let output = binary("goldpath").args(["validate", "-f", "-"]).stdin(Stdio::from(zeros)).output().unwrap();

@@ -4,7 +4,7 @@
 
 use crate::config::Faulty;
 use crate::document::{Span, Unreadable};
-use crate::violation::{Violation, is_deceptive};
+use crate::violation::{Violation, is_deceptive, told};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// The widest output; a longer source line is cut around its fault.
@@ -13,11 +13,11 @@ const WIDTH: usize = 120;
 /// over the line up to it, and a request as JSON on one line can hold thousands.
 const MAX_LINE: usize = 16 << 10;
 
-/// Renders every fault of one file. `name` as the user gave it (or `<stdin>`); `source` its text;
+/// Renders the faults of one file. `name` as the user gave it (or `<stdin>`); `source` its text;
 /// `color` whether to style for a terminal.
 pub fn render_violations(name: &str, source: &str, faults: &[Violation], color: bool) -> String {
     let mut output = String::new();
-    for fault in faults {
+    for fault in &told(faults) {
         let suggestion = fault.suggestion.as_ref();
         let notes =
             Vec::from_iter((fault.help.clone().into_iter()).chain(suggestion.map(|s| format!("did you mean `{s}`?"))));

@@ -15,7 +15,7 @@ use crate::render::{self, Rendered, count};
 use crate::repository::{Extent, Outcome, create_repository, short};
 use crate::request::{Identity, Request};
 use crate::track::{self, Tracked};
-use crate::violation::{Violation, is_deceptive};
+use crate::violation::{Violation, is_deceptive, told};
 use anyhow::{Context, Result};
 use clap::Args;
 use jiff::Timestamp;
@@ -57,8 +57,8 @@ enum Entry {
 }
 
 impl Entry {
-    fn wrong(file: &str, violations: Vec<Violation>) -> Self {
-        Self::Wrong { outcome: "wrong", faults: violations.into_iter().map(|v| Fault::new(file, v)).collect() }
+    fn wrong(file: &str, violations: &[Violation]) -> Self {
+        Self::Wrong { outcome: "wrong", faults: told(violations).into_iter().map(|v| Fault::new(file, v)).collect() }
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             Ok(documents) => documents,
             Err(fault) => {
                 eprint!("{}", diagnostics::render_unreadable(&source.name, &source.text, fault, color));
-                entries.push(Entry::wrong(&source.name, vec![unreadable(fault)]));
+                entries.push(Entry::wrong(&source.name, &[unreadable(fault)]));
                 failed = true;
                 continue;
             }
@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 Err(violations) => {
                     let text = String::from_utf8_lossy(&source.text);
                     eprint!("{}", diagnostics::render_violations(&source.name, &text, &violations, color));
-                    entries.push(Entry::wrong(&source.name, violations));
+                    entries.push(Entry::wrong(&source.name, &violations));
                     failed = true;
                 }
             }

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::promise::Unrendered;
 use crate::render::count;
 use crate::request::Identity;
-use crate::violation::{Refusal, Violation};
+use crate::violation::{Refusal, Violation, told};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let sources = requests::read(&arguments.files)?;
     let color = is_colored(&std::io::stdout());
     let mut seen = BTreeMap::new();
-    let (mut requests, mut text, mut all) = (0, String::new(), Vec::new());
+    let (mut requests, mut faults, mut text, mut all) = (0, 0, String::new(), Vec::new());
     for source in &sources {
         let violations = match &source.documents {
             Err(fault) => {
@@ -62,15 +62,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 violations
             }
         };
-        all.extend(violations.into_iter().map(|violation| Fault::new(&source.name, violation)));
+        faults += violations.len();
+        all.extend(told(&violations).into_iter().map(|violation| Fault::new(&source.name, violation)));
     }
     match arguments.output {
         Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?,
         Output::Text => print(&text)?,
     }
-    let found = if all.is_empty() { "no fault".to_owned() } else { count(all.len(), "fault") };
+    let found = if faults == 0 { "no fault".to_owned() } else { count(faults, "fault") };
     eprintln!("{found} in {}", count(requests, "request"));
-    Ok(if all.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Every fault of one request, and of two requests that are the same object.

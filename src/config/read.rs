@@ -59,6 +59,9 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
                 let remote = repositories.object(role.as_str(), |remote| read_remote(remote, role, &server, source));
                 remotes.extend(remote.map(|remote| (role, remote)));
             }
+            if Role::ALL.iter().all(|role| remotes.get(role).is_some_and(is_proposed)) {
+                repositories.fault("repositories.catalog.delivery".to_owned(), nothing_is_claimed());
+            }
             Some(remotes)
         });
         let state_owner = config.object("state", |state| state.required("owner", Username::parse));
@@ -162,6 +165,17 @@ fn read_remote(remote: &mut Fields<'_, '_>, role: Role, server: &Server, source:
         reviewers,
         team_reviewers,
     }))
+}
+
+fn is_proposed(remote: &Remote) -> bool {
+    matches!(remote, Remote::Gitea(remote) if remote.delivery == Delivery::PullRequest)
+}
+
+/// A proposal keeps nobody else from proposing the same, so that something has to be committed before manifests go out.
+fn nothing_is_claimed() -> Refusal {
+    let why = "is `pull-request`, and that of `infrastructure` too: until a merge two requests could have one id, and both \
+               get its namespace";
+    Refusal::new("unclaimed", why).help("use `commit` for one of the two")
 }
 
 /// An address to which a token may be sent: in the clear only on this machine.

@@ -404,3 +404,158 @@ fn find_owner(tree: &impl Tree, request: &Identity, path: &RelativePath) -> Resu
     }
     Ok(Owner::Nobody)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    /// A repository without a file: what a test has in it lies on it.
+    struct Nothing;
+
+    impl Tree for Nothing {
+        fn read(&self, _: &RelativePath) -> Result<Option<Vec<u8>>> {
+            Ok(None)
+        }
+
+        fn is_blocked(&self, _: &RelativePath) -> Result<bool> {
+            Ok(false)
+        }
+
+        fn paths(&self, _: &str) -> Result<BTreeSet<RelativePath>> {
+            Ok(BTreeSet::new())
+        }
+
+        fn entities(&self) -> Result<BTreeSet<RelativePath>> {
+            Ok(BTreeSet::new())
+        }
+    }
+
+    fn path(text: &str) -> RelativePath {
+        RelativePath::parse(text).unwrap()
+    }
+
+    fn team(name: &str) -> Identity {
+        format!("Team {name}").parse().unwrap()
+    }
+
+    /// The files of a Team with this id, which say whose they are.
+    fn files(role: Role, request: &str, id: Option<&str>) -> FileTree {
+        let mut files = FileTree::default();
+        for id in id {
+            match role {
+                Role::Catalog => files.insert(path(&format!("teams/{id}.yaml")), request),
+                Role::Infrastructure => {
+                    for name in ["backend", "main"] {
+                        files.insert(path(&format!("teams/{id}/{name}.tf")), request);
+                    }
+                }
+            }
+        }
+        files
+    }
+
+    /// A repository that Teams were delivered to, each with its id.
+    fn repository(role: Role, teams: &[(&str, &str)]) -> Overlay<'static, Nothing> {
+        let mut tree = Overlay::new(&Nothing);
+        for (name, id) in teams {
+            let Ok(plan) = plan(&tree, role, &team(name), &files(role, name, Some(id))) else { panic!("{name}") };
+            tree.apply(&plan);
+        }
+        tree
+    }
+
+    fn forge(tree: &mut Overlay<'_, Nothing>, request: &str, files: &[&str]) {
+        let inventory = Inventory { request: team(request), files: files.iter().map(|file| path(file)).collect() };
+        let text = serde_yaml::to_string(&inventory).unwrap();
+        tree.changes.insert(path_of(&team(request)).unwrap(), Some(text.into_bytes()));
+        for file in files {
+            tree.changes.entry(path(file)).or_insert(Some(b"by hand".to_vec()));
+        }
+    }
+
+    /// Why a Team, with an id or deleted, is not planned.
+    fn refused(tree: &Overlay<'_, Nothing>, role: Role, request: &str, id: Option<&str>) -> Option<String> {
+        match plan(tree, role, &team(request), &files(role, request, id)) {
+            Ok(_) => None,
+            Err(Unplanned::Unread(error)) => Some(error.to_string()),
+            Err(Unplanned::Taken(path, owner)) => Some(format!("{path} is taken by {owner}")),
+        }
+    }
+
+    #[test]
+    fn an_inventory_that_lists_what_no_team_has_is_not_believed() {
+        for (role, listed) in [
+            (Role::Catalog, "README.md"),
+            (Role::Catalog, ".gitea/workflows/ci.yaml"),
+            (Role::Catalog, ".goldpath/team/x/b.yaml"),
+            (Role::Catalog, "teams/.hidden.yaml"),
+            (Role::Catalog, "catalog-info.yaml"),
+            (Role::Catalog, "Teams/alpha.yaml"),
+            (Role::Infrastructure, "teams/alpha/extra.tf"),
+            (Role::Infrastructure, "teams/alpha.yaml"),
+        ] {
+            let mut tree = repository(role, &[("x/a", "alpha"), ("x/b", "beta")]);
+            let before = tree.changes.clone();
+            forge(&mut tree, "x/a", &[listed, "zoo"]);
+            let expected = format!(
+                "the inventory `.goldpath/team/x/a.yaml` is not believed: it lists `{listed}` and 1 more, which no Team has in \
+                 {}; restore it from the repository's history",
+                role.as_str()
+            );
+            for id in [Some("alpha"), None] {
+                assert_eq!(refused(&tree, role, "x/a", id).as_ref(), Some(&expected));
+            }
+            tree.changes = before;
+            assert_eq!(refused(&tree, role, "x/a", None), None, "it is restored");
+        }
+    }
+
+    #[test]
+    fn an_inventory_that_lists_what_another_lists_is_not_believed() {
+        for (role, own, foreign) in [
+            (Role::Catalog, "teams/alpha.yaml", "teams/beta.yaml"),
+            (Role::Infrastructure, "teams/alpha/main.tf", "teams/beta/main.tf"),
+        ] {
+            let mut tree = repository(role, &[("x/a", "alpha"), ("y/b", "beta")]);
+            forge(&mut tree, "x/a", &[own, foreign]);
+            let expected = format!(
+                "the inventory `.goldpath/team/x/a.yaml` is not believed: it lists `{foreign}`, which \
+                 `.goldpath/team/y/b.yaml` of Team y/b lists too; restore the one that somebody has edited from the \
+                 repository's history"
+            );
+            for id in [Some("alpha"), Some("gamma"), None] {
+                assert_eq!(refused(&tree, role, "x/a", id).as_ref(), Some(&expected), "{id:?}");
+            }
+        }
+        let mut tree = repository(Role::Catalog, &[("x/a", "alpha"), ("y/b", "beta")]);
+        forge(&mut tree, "x/a", &["teams/beta.yaml"]);
+        let why = refused(&tree, Role::Catalog, "x/a", Some("beta")).unwrap();
+        assert!(why.contains("`.goldpath/team/y/b.yaml` of Team y/b lists too"), "taken over: {why}");
+    }
+
+    #[test]
+    fn an_inventory_is_that_of_the_request_whose_name_it_has() {
+        let mut tree = repository(Role::Catalog, &[("x/a", "alpha"), ("y/b", "beta")]);
+        let (own, other) = (path_of(&team("x/a")).unwrap(), path_of(&team("y/b")).unwrap());
+        let content = tree.read(&own).unwrap();
+        tree.changes.insert(other, content);
+        let expected = "the inventory `.goldpath/team/y/b.yaml` says that it is that of Team x/a: restore it from the \
+                        repository's history";
+        assert_eq!(refused(&tree, Role::Catalog, "x/a", None).as_deref(), Some(expected));
+        assert_eq!(refused(&tree, Role::Catalog, "y/b", Some("beta")).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_a_team_owns_it_changes_moves_and_removes() {
+        for role in Role::ALL {
+            let mut tree = repository(role, &[("x/a", "alpha"), ("y/b", "beta")]);
+            tree.changes.insert(path(".goldpath/README.md"), Some(b"not an inventory".to_vec()));
+            for id in [Some("alpha"), Some("gamma"), None] {
+                let Ok(plan) = plan(&tree, role, &team("x/a"), &files(role, "x/a", id)) else { panic!("{id:?}") };
+                tree.apply(&plan);
+            }
+            assert_eq!(refused(&tree, role, "x/c", Some("gamma")), None, "what is gone is free");
+        }
+    }
+}

@@ -171,3 +171,29 @@ fn cluster_role(role: Role) -> &'static str {
         Role::Viewer => "view",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn a_team_has_its_entity_and_its_root_module_and_nothing_else() {
+        let can_have = |role, path: &str| can_have(role, &RelativePath::parse(path).unwrap());
+        // A name that is reserved today may have been an id.
+        for id in ["alpha", "a-1", "gitea-actions"] {
+            assert!(can_have(RepositoryRole::Catalog, &format!("teams/{id}.yaml")), "{id}");
+            assert!(can_have(RepositoryRole::Infrastructure, &format!("teams/{id}/main.tf")), "{id}");
+        }
+        let names = ["Teams/a.yaml", "teams/A.yaml", "teams/a.yml", "teams/a.YAML", "teams/.yaml", "teams/-a.yaml"];
+        let places = ["teams/a/b.yaml", "a.yaml", "x/teams/a.yaml", "teams/\u{430}.yaml", "teams/a/main.tf"];
+        for path in names.into_iter().chain(places) {
+            assert!(!can_have(RepositoryRole::Catalog, path), "{path}");
+        }
+        let names = ["teams/a/extra.tf", "teams/a/Main.tf", "teams/A/main.tf", "teams/a/main.tf.json"];
+        let places = ["teams/a/b/main.tf", "teams/main.tf", "x/teams/a/main.tf", "teams/a.yaml"];
+        for path in names.into_iter().chain(places) {
+            assert!(!can_have(RepositoryRole::Infrastructure, path), "{path}");
+        }
+    }
+}
