@@ -17,7 +17,7 @@ use git2::{
     RemoteRedirect, Repository,
 };
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -151,7 +151,7 @@ impl Branch {
     }
 
     fn plan(&self, role: Role, delivery: &Delivery, files: &FileTree, base: Option<Oid>) -> Result<Plan, Undelivered> {
-        let snapshot = Snapshot { repository: &self.repository, tree: self.tree_of(base)? };
+        let snapshot = Snapshot { repository: &self.repository, tree: self.tree_of(base)?, read: RefCell::default() };
         inventory::plan(&snapshot, role, &delivery.cause.request, files).map_err(|unplanned| match unplanned {
             Unplanned::Taken(path, owner) => Undelivered::Taken { repository: role, path, owner },
             Unplanned::Unread(error) => error.context(format!("cannot read the repository {}", self.remote.url)).into(),
@@ -343,6 +343,8 @@ struct Snapshot<'r> {
     repository: &'r Repository,
     /// None for a repository that is still empty.
     tree: Option<git2::Tree<'r>>,
+    /// What was read ahead.
+    read: RefCell<BTreeMap<RelativePath, Vec<u8>>>,
 }
 
 impl Snapshot<'_> {
@@ -360,6 +362,9 @@ impl Snapshot<'_> {
 
 impl Tree for Snapshot<'_> {
     fn read(&self, path: &RelativePath) -> Result<Option<Vec<u8>>> {
+        if let Some(content) = self.read.borrow().get(path) {
+            return Ok(Some(content.clone()));
+        }
         match self.entry(path.as_str())? {
             Some(entry) if entry.kind() == Some(git2::ObjectType::Blob) => {
                 Ok(Some(self.repository.find_blob(entry.id())?.content().to_vec()))
@@ -386,6 +391,17 @@ impl Tree for Snapshot<'_> {
         }
     }
 
+    /// By one walk: to find a file by its path takes longer the more files its folder has.
+    fn read_ahead(&self, paths: &BTreeSet<RelativePath>) -> Result<()> {
+        let Some(tree) = self.tree.as_ref().filter(|_| paths.len() > 1) else { return Ok(()) };
+        let mut found = Vec::new();
+        for_each_file(tree, "", |path, id| found.extend(paths.contains(&path).then_some((path, id))))?;
+        for (path, id) in found {
+            self.read.borrow_mut().insert(path, self.repository.find_blob(id)?.content().to_vec());
+        }
+        Ok(())
+    }
+
     fn entities(&self) -> Result<BTreeSet<RelativePath>> {
         let mut paths = match &self.tree {
             Some(tree) => walk(tree, "")?,
@@ -399,13 +415,22 @@ impl Tree for Snapshot<'_> {
 /// The path of every file of a tree, behind `prefix`.
 fn walk(tree: &git2::Tree<'_>, prefix: &str) -> Result<BTreeSet<RelativePath>> {
     let mut paths = BTreeSet::new();
+    for_each_file(tree, prefix, |path, _| {
+        paths.insert(path);
+    })?;
+    Ok(paths)
+}
+
+fn for_each_file(tree: &git2::Tree<'_>, prefix: &str, mut each: impl FnMut(RelativePath, Oid)) -> Result<()> {
     tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
         if entry.kind() == Some(git2::ObjectType::Blob) {
             // What we could not have written is nobody's entity and nobody's inventory.
             let path = entry.name().map(|name| RelativePath::parse(&format!("{prefix}{folder}{name}")));
-            paths.extend(path.ok().and_then(Result::ok));
+            if let Ok(Ok(path)) = path {
+                each(path, entry.id());
+            }
         }
         git2::TreeWalkResult::Ok
     })?;
-    Ok(paths)
+    Ok(())
 }

@@ -167,20 +167,15 @@ impl Api {
 
     /// The last commit of a branch or commit that changed something at a path.
     pub fn last_change(&self, of: &str, path: &str) -> Result<Option<PastCommit>, Failure> {
-        Ok(self.changes(of, path, "1")?.into_iter().next())
+        let query = [&about(of, path, "false")[..], &[("limit", "1")]].concat();
+        let commits: Option<Vec<PastCommit>> = self.gitea.get(&self.path(&["commits"]), &query)?;
+        Ok(commits.and_then(|commits| commits.into_iter().next()))
     }
 
-    /// The last commits of a branch or commit that changed something at a path, the newest first.
-    fn changes(&self, of: &str, path: &str, limit: &str) -> Result<Vec<PastCommit>, Failure> {
-        let query = [
-            ("sha", of),
-            ("path", path),
-            ("limit", limit),
-            ("stat", "false"),
-            ("verification", "false"),
-            ("files", "false"),
-        ];
-        Ok(self.gitea.get(&self.path(&["commits"]), &query)?.unwrap_or_default())
+    /// Every commit before another that changed something at a path, the newest first; `with_files` to know what else each
+    /// has changed.
+    fn history(&self, of: &str, path: &str, with_files: bool) -> Result<Vec<PastCommit>, Failure> {
+        self.gitea.get_all(&self.path(&["commits"]), &about(of, path, if with_files { "true" } else { "false" }))
     }
 
     /// Writes changes as one commit on `branch`, or on a new one that begins there.
@@ -211,6 +206,11 @@ impl Api {
         let answer: Answer = self.gitea.send(Method::POST, &self.path(&["contents"]), &body)?;
         Ok(answer.commit)
     }
+}
+
+/// Asks for the commits that changed something at a path, and for no more of each than `files`.
+fn about<'a>(of: &'a str, path: &'a str, files: &'a str) -> [(&'a str, &'a str); 5] {
+    [("sha", of), ("path", path), ("stat", "false"), ("verification", "false"), ("files", files)]
 }
 
 /// Refuses files of which somebody else has claimed one before.

@@ -206,7 +206,7 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
     let mut plan = Plan { known: old.is_some(), ..Plan::default() };
     let owned = old.map(|inventory| inventory.files).unwrap_or_default();
     refuse_impossible(role, request, &inventory_path, &owned)?;
-    // Before something is removed, which is rare, all are read; before something is written over, those that it may be in.
+    // The inventories that may list what is written over or removed.
     let mut suspects = BTreeSet::new();
 
     for (path, content) in files.iter() {
@@ -230,10 +230,8 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
         if tree.has(path)? {
             plan.changes.push(Change { path: path.clone(), kind: ChangeKind::Removed });
             plan.removals.insert(path.clone());
+            suspects.extend(tree.likely_inventories(path)?);
         }
-    }
-    if !plan.removals.is_empty() {
-        suspects = inventories(tree)?;
     }
     suspects.remove(&inventory_path);
     refuse_shared(tree, &inventory_path, &owned, &suspects)?;
@@ -302,7 +300,7 @@ pub fn path_of(request: &Identity) -> Result<RelativePath> {
 }
 
 /// Whether a path is one that [`path_of`] gives.
-fn is_inventory(path: &str) -> bool {
+pub fn is_inventory(path: &str) -> bool {
     path.strip_prefix(FOLDER).is_some_and(|rest| rest.ends_with(".yaml") && rest.matches('/').count() == 3)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Where one answer lists them all, that is asked first, and most questions need no other.
 
-use super::{Api, BASE64, Changes, Operation, blob_id};
+use super::{Api, BASE64, Changes, Operation, PastCommit, blob_id};
 use crate::file_tree::RelativePath;
 use crate::gitea::Failure;
 use crate::repository::inventory::{self, Plan, Tree};
@@ -18,10 +18,6 @@ use std::sync::Arc;
 
 /// How many entries Gitea gives at once at most (`DEFAULT_GIT_TREES_PER_PAGE`).
 const PAGE: &str = "1000";
-/// How many commits it gives at once at most (`MAX_RESPONSE_ITEMS`).
-const COMMITS: &str = "50";
-/// How many questions are asked at once: so many take half the time.
-const SIDE_BY_SIDE: usize = 4;
 
 /// The files of one commit.
 pub struct Snapshot {
@@ -34,7 +30,7 @@ pub struct Snapshot {
     folders: RefCell<BTreeMap<String, bool>>,
     files: RefCell<BTreeMap<RelativePath, Option<Rc<File>>>>,
     entities: OnceCell<BTreeSet<RelativePath>>,
-    owners: RefCell<BTreeMap<RelativePath, Vec<Identity>>>,
+    likely: RefCell<BTreeMap<RelativePath, BTreeSet<RelativePath>>>,
 }
 
 /// The id of every entry, and whether it is a file, by path.
@@ -71,8 +67,8 @@ pub struct Entry {
 impl Snapshot {
     /// What the repository holds at `commit`.
     pub fn new(api: Arc<Api>, commit: Option<String>) -> Self {
-        let (all, root, folders, files, entities, owners) = Default::default();
-        Self { api, commit, all, root, folders, files, entities, owners }
+        let (all, root, folders, files, entities, likely) = Default::default();
+        Self { api, commit, all, root, folders, files, entities, likely }
     }
 
     /// What makes this the tree with `changes`.
@@ -156,9 +152,32 @@ impl Snapshot {
             (None, Some(folder)) => self.is_folder(folder)?,
             (None, None) => true,
         };
-        let file = if is_there { fetch(&self.api, path, commit)?.map(Rc::new) } else { None };
+        let file = if is_there { self.fetch(path, commit)?.map(Rc::new) } else { None };
         self.files.borrow_mut().insert(path.clone(), file.clone());
         Ok(file)
+    }
+
+    fn fetch(&self, path: &RelativePath, commit: &str) -> Result<Option<File>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            file_contents: Option<Contents>,
+        }
+        #[derive(Deserialize)]
+        struct Contents {
+            sha: String,
+            r#type: String,
+            content: Option<String>,
+        }
+        let path_in_api = self.api.path(&["contents-ext", path.as_str()]);
+        let query = [("ref", commit), ("includes", "file_content")];
+        let answer: Option<Answer> = self.api.gitea.get(&path_in_api, &query)?;
+        let Some(contents) = answer.and_then(|answer| answer.file_contents).filter(|c| c.r#type == "file") else {
+            return Ok(None);
+        };
+        let content = BASE64
+            .decode(contents.content.unwrap_or_default())
+            .with_context(|| format!("Gitea's answer for `{path}` is not base64"))?;
+        Ok(Some(File { sha: contents.sha, content }))
     }
 
     fn is_folder(&self, folder: &str) -> Result<bool> {
@@ -189,27 +208,36 @@ impl Snapshot {
         let mut entries = first.tree;
         let pages = first.total_count.div_ceil(entries.len().max(1));
         let (api, commit) = (&*self.api, self.commit.as_deref().unwrap_or_default());
-        // Gitea works out the whole folder for each page.
-        let pages: Vec<_> = (2..=pages).collect();
-        for listing in side_by_side(&pages, |page| list(api, commit, folder, *page, below, PAGE)) {
-            entries.extend(listing?.map_or_else(Vec::new, |listing| listing.tree));
+        // Gitea works out the whole folder for each page: several at once take half the time.
+        for four in (2..=pages).collect::<Vec<_>>().chunks(4) {
+            let listings = std::thread::scope(|scope| {
+                let list = |page: &usize| {
+                    let page = *page;
+                    scope.spawn(move || list(api, commit, folder, page, below, PAGE))
+                };
+                let running: Vec<_> = four.iter().map(list).collect();
+                running
+                    .into_iter()
+                    .map(|thread| thread.join().expect("a thread that does not panic"))
+                    .collect::<Vec<_>>()
+            });
+            for listing in listings {
+                entries.extend(listing?.map_or_else(Vec::new, |listing| listing.tree));
+            }
         }
         Ok(entries)
     }
 
-    /// The requests that probably own a file: for which the last commits that touched it were made. Whoever may write can
-    /// make one more with any trailer, which costs a look into one more inventory.
+    /// The requests that probably own a file: for which the commits were made that have touched it.
     pub fn likely_owners(&self, path: &RelativePath) -> Result<Vec<Identity>> {
-        let Some(commit) = &self.commit else {
-            return Ok(Vec::new());
-        };
-        if let Some(owners) = self.owners.borrow().get(path) {
-            return Ok(owners.clone());
+        Ok(self.history(path, false)?.iter().flat_map(|past| causes(&past.commit.message, path)).collect())
+    }
+
+    fn history(&self, path: &RelativePath, with_files: bool) -> Result<Vec<PastCommit>, Failure> {
+        match &self.commit {
+            Some(commit) => self.api.history(commit, path.as_str(), with_files),
+            None => Ok(Vec::new()),
         }
-        let commits = self.api.changes(commit, path.as_str(), COMMITS)?;
-        let owners: Vec<_> = commits.iter().flat_map(|past| causes(&past.commit.message, path)).collect();
-        self.owners.borrow_mut().insert(path.clone(), owners.clone());
-        Ok(owners)
     }
 
     fn files_below(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
@@ -218,29 +246,6 @@ impl Snapshot {
         // What we could not have written is nobody's entity and nobody's inventory.
         Ok(files.filter_map(|entry| RelativePath::parse(&format!("{folder}/{}", entry.path)).ok()).collect())
     }
-}
-
-fn fetch(api: &Api, path: &RelativePath, commit: &str) -> Result<Option<File>> {
-    #[derive(Deserialize)]
-    struct Answer {
-        file_contents: Option<Contents>,
-    }
-    #[derive(Deserialize)]
-    struct Contents {
-        sha: String,
-        r#type: String,
-        content: Option<String>,
-    }
-    let path_in_api = api.path(&["contents-ext", path.as_str()]);
-    let query = [("ref", commit), ("includes", "file_content")];
-    let answer: Option<Answer> = api.gitea.get(&path_in_api, &query)?;
-    let Some(contents) = answer.and_then(|answer| answer.file_contents).filter(|c| c.r#type == "file") else {
-        return Ok(None);
-    };
-    let content = BASE64
-        .decode(contents.content.unwrap_or_default())
-        .with_context(|| format!("Gitea's answer for `{path}` is not base64"))?;
-    Ok(Some(File { sha: contents.sha, content }))
 }
 
 pub fn list(
@@ -309,33 +314,31 @@ impl Tree for Snapshot {
         Ok(self.entities.get_or_init(|| entities).clone())
     }
 
+    /// By the commits that have touched the file, each for the requests of its trailers, or, where somebody has squashed
+    /// these away, with the inventories that it changed too. Whoever may write can add a commit, and with it a look into
+    /// one more inventory.
     fn likely_inventories(&self, path: &RelativePath) -> Result<BTreeSet<RelativePath>> {
-        self.likely_owners(path)?.iter().map(inventory::path_of).collect()
-    }
-
-    fn read_ahead(&self, paths: &BTreeSet<RelativePath>) -> Result<()> {
-        let Some(commit) = &self.commit else { return Ok(()) };
-        let missing: Vec<_> = paths.iter().filter(|path| !self.files.borrow().contains_key(path)).collect();
-        let api = &*self.api;
-        let read = side_by_side(&missing, |path| fetch(api, path, commit));
-        for (path, file) in missing.into_iter().zip(read) {
-            self.files.borrow_mut().insert(path.clone(), file?.map(Rc::new));
+        if let Some(likely) = self.likely.borrow().get(path) {
+            return Ok(likely.clone());
         }
-        Ok(())
+        let mut likely = BTreeSet::new();
+        let mut commits = self.history(path, false)?;
+        if commits.iter().any(|past| causes(&past.commit.message, path).is_empty()) {
+            commits = self.history(path, true)?;
+        }
+        for past in &commits {
+            let causes = causes(&past.commit.message, path);
+            if causes.is_empty() {
+                let files = past.files.iter().filter(|file| inventory::is_inventory(&file.filename));
+                likely.extend(files.filter_map(|file| RelativePath::parse(&file.filename).ok()));
+            }
+            for request in &causes {
+                likely.insert(inventory::path_of(request)?);
+            }
+        }
+        self.likely.borrow_mut().insert(path.clone(), likely.clone());
+        Ok(likely)
     }
-}
-
-/// Asks several things at once, as many as halve the time that Gitea takes for all.
-fn side_by_side<T: Sync, A: Send>(questions: &[T], ask: impl Fn(&T) -> A + Sync) -> Vec<A> {
-    let ask = &ask;
-    let mut answers = Vec::new();
-    for some in questions.chunks(SIDE_BY_SIDE) {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = some.iter().map(|question| scope.spawn(move || ask(question))).collect();
-            answers.extend(running.into_iter().map(|thread| thread.join().expect("a thread that does not panic")));
-        });
-    }
-    answers
 }
 
 /// The requests for which a commit changed a file, by its message ([`crate::repository::message`]): of many, those in whose
@@ -357,4 +360,31 @@ fn causes(message: &str, path: &RelativePath) -> Vec<Identity> {
     };
     let named: Vec<_> = all.iter().filter(is_named).cloned().collect();
     if named.is_empty() { all } else { named }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use crate::repository::{Cause, Change, ChangeKind, message};
+
+    #[test]
+    fn a_commit_for_many_is_for_those_whose_part_names_the_file() {
+        let cause = |name: &str| Cause { request: format!("Team x/{name}").parse().unwrap(), generation: Some(1) };
+        let plan = |paths: &[&str]| {
+            let change = |path: &&str| Change { path: RelativePath::parse(path).unwrap(), kind: ChangeKind::Added };
+            Plan { changes: paths.iter().map(change).collect(), ..Plan::default() }
+        };
+        let [a, b, aa] = ["a", "b", "a-a"].map(cause);
+        let plans = [plan(&["teams/a.yaml"]), plan(&["teams/b.yaml"]), plan(&[])];
+        let text = message(&[(&a, &plans[0]), (&aa, &plans[2]), (&b, &plans[1])], &[]);
+        let causes = |message: &str, path: &str| {
+            let causes = causes(message, &RelativePath::parse(path).unwrap());
+            causes.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(causes(&text, "teams/b.yaml"), ["Team x/b"]);
+        assert_eq!(causes(&text, "teams/other.yaml"), ["Team x/a", "Team x/a-a", "Team x/b"]);
+        assert_eq!(causes(&message(&[(&a, &plans[0])], &[]), "teams/a.yaml"), ["Team x/a"]);
+        assert!(causes("by hand\n\n~ teams/a.yaml\n", "teams/a.yaml").is_empty());
+    }
 }
