@@ -26,7 +26,7 @@ pub(crate) use gitea::{Api, User, snapshot};
 pub use gitea::{Pull, Sight, Status, look};
 
 /// For whom something is written.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// The request.
     pub request: Identity,

@@ -3,6 +3,8 @@
 //! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+#[path = "trust/inventory.rs"]
+mod inventory;
 mod support;
 
 #[path = "trust/authors.rs"]

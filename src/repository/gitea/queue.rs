@@ -12,7 +12,8 @@
 //! the older one counts. Every writer looks at all claims before it writes, and writes them too.
 //!
 //! Tickets are signed with the token that all of them hold: who may only write the repository cannot have something
-//! written in Goldpath's name.
+//! written in Goldpath's name. Who has kept one cannot show it again: it says when it was made, and Gitea, when it was put
+//! there or edited.
 
 use super::{Api, BASE64, Cause};
 use crate::file_tree::{FileTree, RelativePath};
@@ -87,6 +88,8 @@ pub struct Ticket {
 struct Payload {
     /// The branch, so that a ticket is good for that one only.
     branch: String,
+    /// By Gitea's clock, so that it is good for the release that was made then, and for no copy of it.
+    made: Timestamp,
     cause: Cause,
     /// In base64.
     files: BTreeMap<RelativePath, String>,
@@ -105,7 +108,7 @@ impl Queue {
     pub fn new(api: Arc<Api>, cause: &Cause, files: &FileTree) -> Self {
         let branch = format!("{}/{}/{}", api.remote.owner, api.remote.name, api.remote.branch);
         let files = files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
-        let payload = Payload { branch, cause: cause.clone(), files };
+        let payload = Payload { branch, made: Timestamp::UNIX_EPOCH, cause: cause.clone(), files };
         Self { api, payload, ticket: None, closed: false }
     }
 
@@ -160,13 +163,12 @@ impl Queue {
     /// Claims the paths, unless that was done, and gives what was claimed before. None where nothing can be claimed: in a
     /// repository without commits or without releases, or for more than a ticket can say.
     pub fn claim(&mut self, exists: bool) -> Result<Option<Vec<Ticket>>, Failure> {
-        let text = self.text();
-        if !exists || text.is_empty() {
+        if !exists || self.text().is_empty() {
             return Ok(None);
         }
-        let is_this = |release: &Release| release.body == text;
         let mut listed = self.list()?;
-        if !listed.own.iter().any(is_this) {
+        if !listed.own.iter().any(|release| self.is_this(release)) {
+            let text = self.text();
             let when = self.api.gitea.now().as_millisecond();
             let tag = format!("{CLAIM}{}/{when}", self.payload.cause.request.path());
             match self.create(&tag, &text) {
@@ -180,10 +182,10 @@ impl Queue {
         }
         let Listed { own, claims, .. } = listed;
         // What an earlier edit has claimed and this one has not.
-        for old in own.iter().filter(|release| !is_this(release)) {
+        for old in own.iter().filter(|release| !self.is_this(release)) {
             self.remove(old.id)?;
         }
-        let Some(since) = own.iter().find(|release| is_this(release)).map(|release| release.id) else {
+        let Some(since) = own.iter().find(|release| self.is_this(release)).map(|release| release.id) else {
             return Err(Failure::LostRace);
         };
         Ok(Some(self.read_all(claims.into_iter().filter(|release| release.id < since).collect())))
@@ -226,7 +228,8 @@ impl Queue {
             return Ok(());
         }
         let tag = format!("{WAITING}{}", self.payload.cause.request.path());
-        match self.create(&tag, &self.text()) {
+        let text = self.text();
+        match self.create(&tag, &text) {
             Ok(release) => self.ticket = Some((release.id, Instant::now())),
             // An earlier run's is there, which the next look removes.
             Err(Failure::Conflict(_)) => {}
@@ -301,7 +304,8 @@ impl Queue {
     }
 
     /// The signature, then what is signed; only that it waits, where it is too long to be told.
-    fn text(&self) -> String {
+    fn text(&mut self) -> String {
+        self.payload.made = self.api.gitea.now();
         let payload = serde_json::to_string(&self.payload).unwrap_or_default();
         let tag = BASE64.encode(self.api.gitea.sign(payload.as_bytes()));
         let text = format!("{tag}\n{payload}");
@@ -312,16 +316,26 @@ impl Queue {
         releases.iter().filter_map(|release| self.read(release)).collect()
     }
 
-    /// What a ticket says; nothing where it is not signed by one of us, or too long to be told.
-    fn read(&self, release: &Release) -> Option<Ticket> {
+    /// Whether a ticket says what ours does.
+    fn is_this(&self, release: &Release) -> bool {
+        let Payload { cause, files, .. } = &self.payload;
+        self.payload_of(release).is_some_and(|payload| payload.cause == *cause && payload.files == *files)
+    }
+
+    /// What a ticket says; nothing where it is not signed by one of us for this release, or too long to be told.
+    fn payload_of(&self, release: &Release) -> Option<Payload> {
         let (tag, payload) = release.body.split_once('\n')?;
         if !self.api.gitea.is_signed(payload.as_bytes(), &BASE64.decode(tag).ok()?) {
             return None;
         }
-        let Payload { branch, cause, files } = serde_json::from_str(payload).ok()?;
-        if branch != self.payload.branch || !is_of(release, &cause) {
-            return None;
-        }
+        let payload: Payload = serde_json::from_str(payload).ok()?;
+        let age = release.created_at.duration_since(payload.made);
+        let is_copy = age > jiff::SignedDuration::try_from(LIFETIME).unwrap_or_default();
+        (payload.branch == self.payload.branch && is_of(release, &payload.cause) && !is_copy).then_some(payload)
+    }
+
+    fn read(&self, release: &Release) -> Option<Ticket> {
+        let Payload { cause, files, .. } = self.payload_of(release)?;
         let mut tree = FileTree::default();
         for (path, content) in files {
             tree.insert(path, BASE64.decode(content).ok()?);
