@@ -415,7 +415,8 @@ impl Workspace<'_> {
         Ok(self.terraform.without_secrets(&text))
     }
 
-    /// Applies exactly what was planned, and gives the outputs that are not sensitive.
+    /// Applies exactly what was planned, and gives the outputs that are not sensitive. Members who are written in
+    /// another case are put back if Gitea has taken them out last.
     ///
     /// # Errors
     /// See [`Failed`]. After one of `output`, everything is applied.
@@ -427,8 +428,17 @@ impl Workspace<'_> {
             #[serde(default)]
             value: Value,
         }
-        let file = plan.file.display().to_string();
-        self.run("apply", &["apply", "-no-color", "-input=false", &self.lock_timeout(), &file], MAX_OUTPUT)?;
+        let apply = |plan: &Plan| {
+            let file = plan.file.display().to_string();
+            self.run("apply", &["apply", "-no-color", "-input=false", &self.lock_timeout(), &file], MAX_OUTPUT)
+        };
+        apply(plan)?;
+        if plan.changes.remakes_a_member() {
+            let rest = self.plan(Mode::Normal, true)?;
+            if rest.changes.is_rest_of(&plan.changes) {
+                apply(&rest)?;
+            }
+        }
         let json = self.run("output", &["output", "-no-color", "-json"], MAX_JSON)?;
         let outputs: BTreeMap<String, Output> =
             serde_json::from_str(&json).context("the outputs are not what Terraform should print")?;

@@ -48,18 +48,20 @@ struct Context<'a> {
     organization_url: &'a str,
     quota: &'a ValidatedQuota,
     members: Vec<&'a str>,
-    teams: Vec<GiteaTeam<'a>>,
+    teams: Vec<GiteaTeam>,
     role_bindings: Vec<RoleBinding>,
     allowed_namespaces: Vec<String>,
 }
 
 /// A team in the organisation.
 #[derive(Serialize)]
-struct GiteaTeam<'a> {
+struct GiteaTeam {
     role: &'static str,
     permission: &'static str,
     can_create_repos: bool,
-    usernames: Vec<&'a str>,
+    /// In lower case, as Gitea compares them: each is a key in Terraform's state, and one that changed its case would be
+    /// destroyed and made side by side, in any order.
+    usernames: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -136,7 +138,7 @@ impl<'a> Context<'a> {
             members,
             teams: team
                 .members_by_role()
-                .map(|(name, role, usernames)| GiteaTeam::new(name, role, usernames))
+                .map(|(name, role, usernames)| GiteaTeam::new(name, role, &usernames))
                 .collect(),
             role_bindings: Role::ALL
                 .into_iter()
@@ -151,14 +153,16 @@ impl<'a> Context<'a> {
     }
 }
 
-impl<'a> GiteaTeam<'a> {
-    fn new(role: &'static str, kind: Role, usernames: Vec<&'a str>) -> Self {
+impl GiteaTeam {
+    fn new(role: &'static str, kind: Role, usernames: &[&str]) -> Self {
         let (permission, can_create_repos) = match kind {
             Role::Admin => ("admin", true),
             Role::Maintainer => ("write", true),
             Role::Developer => ("write", false),
             Role::Viewer => ("read", false),
         };
+        let mut usernames: Vec<_> = usernames.iter().map(|name| name.to_lowercase()).collect();
+        usernames.sort();
         Self { role, permission, can_create_repos, usernames }
     }
 }

@@ -39,7 +39,7 @@ resource "gitea_team" "maintainer" {
 }
 
 resource "gitea_team_membership" "maintainer" {
-  for_each = toset(["Ada.Lovelace"])
+  for_each = toset(["ada.lovelace"])
   team_id  = gitea_team.maintainer.id
   username = each.value
 }
