@@ -135,18 +135,30 @@ impl Gitea {
     /// # Errors
     /// See [`Failure`].
     pub fn get_all<T: DeserializeOwned>(&self, path: Path<'_>, query: &[(&str, &str)]) -> Result<Vec<T>, Failure> {
+        Ok(self.get_all_of(path, query)?.unwrap_or_default())
+    }
+
+    /// The same for a list that is not taken for an empty one where there is none, or none that may be seen.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn get_all_of<T: DeserializeOwned>(
+        &self,
+        path: Path<'_>,
+        query: &[(&str, &str)],
+    ) -> Result<Option<Vec<T>>, Failure> {
         let mut all = Vec::new();
         for page in 1.. {
             let (page, size) = (page.to_string(), PAGE.to_string());
             let query = [query, &[("limit", size.as_str()), ("page", page.as_str())]].concat();
-            let more: Vec<T> = self.get(path, &query)?.unwrap_or_default();
+            let Some(more): Option<Vec<T>> = self.get(path, &query)? else { return Ok(None) };
             let last = more.len() < PAGE;
             all.extend(more);
             if last {
                 break;
             }
         }
-        Ok(all)
+        Ok(Some(all))
     }
 
     /// Asks for all of a list from whose pages Gitea leaves out what is not to be shown, after it has cut them: a

@@ -256,7 +256,7 @@ pub struct Progress {
     /// What Terraform would do, or has done: as `+3 ~0 -0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Report>,
-    /// Generated files that somebody has changed by hand, as `infrastructure: teams/a/main.tf`.
+    /// What somebody has changed by hand: a generated file, as `infrastructure: teams/a/main.tf`, or what an apply made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<String>,
 }

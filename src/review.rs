@@ -12,6 +12,7 @@ mod judge;
 mod people;
 mod plan;
 pub mod policy;
+pub mod rights;
 mod site;
 pub mod source;
 pub mod terraform;

@@ -18,6 +18,8 @@ use std::time::Duration;
 /// files to the branch.
 const PLAN: &str = "goldpath/plan";
 const APPLY: &str = "goldpath/apply";
+/// The same for what somebody has changed by hand since the apply.
+const DRIFT: &str = "goldpath/drift";
 
 /// The pauses between two looks.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
@@ -46,12 +48,14 @@ struct Progress {
     /// Whether a person has agreed to it, and what there is to say of that; nothing where nobody is asked.
     reviewed: Option<(bool, String)>,
     plan: Option<Report>,
+    /// What was changed by hand since the apply.
+    drift: Option<String>,
 }
 
 impl Progress {
     fn new(phase: Phase, message: impl Into<String>) -> Self {
         let ended = phase == Phase::Applied;
-        Self { phase, message: message.into(), ended, reviewed: None, plan: None }
+        Self { phase, message: message.into(), ended, reviewed: None, plan: None, drift: None }
     }
 }
 
@@ -142,6 +146,8 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
         };
         message = format!("{message}; `{first}`{others} was changed by hand: the next reconciliation puts it back");
     }
+    // Nothing puts that back, and the message says it already.
+    status.goldpath.drift.extend(found.iter_mut().filter_map(|progress| progress.drift.take()));
     status.set_condition(condition("Applied", phase == Phase::Applied, &reason_of(phase), &message));
     status.goldpath.attempts = match before.goldpath.phase == Some(phase) && !ended {
         true => before.goldpath.attempts + 1,
@@ -308,7 +314,15 @@ impl Case<'_> {
             Some(Run { state: RunState::Running, url, .. }) => {
                 Progress::new(Phase::Applying, format!("{place} is being applied ({url})"))
             }
-            Some(Run { summary, .. }) => Progress::new(Phase::Applied, format!("{place} is applied ({summary})")),
+            Some(Run { summary, .. }) => {
+                let mut progress = Progress::new(Phase::Applied, format!("{place} is applied ({summary})"));
+                let drift = self.run(sight, DRIFT).filter(|drift| drift.state == RunState::Failed && !gone);
+                if let Some(Run { summary, url, .. }) = drift {
+                    progress.message += &format!(", and was changed by hand: {summary} ({url})");
+                    progress.drift = Some(format!("{}: {summary} ({url})", self.role.as_str()));
+                }
+                progress
+            }
             None => {
                 let state = match &sight.state {
                     Some(state) => format!("; the state is at serial {}, which no run has confirmed", state.serial),

@@ -5,6 +5,8 @@
 
 #[path = "trust/inventory.rs"]
 mod inventory;
+#[path = "trust/by_hand.rs"]
+mod by_hand;
 mod support;
 
 #[path = "trust/authors.rs"]

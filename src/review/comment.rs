@@ -13,6 +13,7 @@ pub use applied::{Applied, AppliedResult, render_applied};
 pub use whole::whole;
 
 use crate::review::changes::{Action, Changes};
+use crate::review::rights::Difference;
 use crate::review::{Finding, RootModule, Severity};
 use alerts::alerts;
 use section::{DETAILS_END, LEAST, Section};
@@ -381,14 +382,30 @@ fn footer(page: &Page<'_>, is_cut: bool) -> String {
 #[cfg(test)]
 mod tests;
 
-/// What an issue says while a root module drifts: it begins with `marker`, which it is known by, and
-/// shows what the next apply would put back.
-pub fn render_drift(marker: &str, module: &RootModule, text: &str) -> String {
-    let plan = text::fenced("diff", text::without_legend(text), LIMIT, "");
-    format!(
-        "{marker}\nWhat Terraform made for `{module}` was changed by hand. An apply would put this back:\n\n{}\nTo keep \
-         a change, make it in the request; to put it back, propose any change of it, or undo it by hand. This issue \
-         is closed when nothing differs any more.\n",
-        plan.markdown
-    )
+/// What an issue says while a root module drifts: it begins with `marker`, which it is known by, names the rights that
+/// somebody gave or took away, and shows what the next apply would put back.
+pub fn render_drift(marker: &str, module: &RootModule, rights: &[Difference], plan: Option<&str>) -> String {
+    let mut out = format!("{marker}\n");
+    if !rights.is_empty() {
+        let _ = write!(out, "In Gitea, rights are not as `{module}` says, and no apply takes away what was given:\n\n");
+        for (shown, difference) in rights.iter().enumerate() {
+            let line = prose(&format!("{}: {}", difference.what, difference.advice), 2_000);
+            if out.len() + line.len() > TABLE {
+                let _ = writeln!(out, "- … {}", counted(rights.len() - shown, "more difference"));
+                break;
+            }
+            let _ = writeln!(out, "- {line}");
+        }
+        out.push('\n');
+    }
+    if let Some(plan) = plan {
+        let room = LIMIT - out.len() - 1_000;
+        let plan = text::fenced("diff", text::without_legend(plan), room, "").markdown;
+        let _ = write!(
+            out,
+            "What Terraform made for `{module}` was changed by hand. An apply would put this back:\n\n{plan}\nTo keep a \
+             change, make it in the request; to put it back, propose any change of it, or undo it by hand. "
+        );
+    }
+    out + "This issue is closed when nothing differs any more.\n"
 }

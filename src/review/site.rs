@@ -48,7 +48,7 @@ pub struct Site<'c> {
     pub(super) api: Arc<Api>,
     pub(super) records: Api,
     /// What Terraform's own provider may see.
-    provider: Option<Gitea>,
+    pub(super) provider: Option<Gitea>,
     /// Our own user's id.
     pub(super) me: i64,
     /// The platform's owners, as their accounts were when they were first seen here.
@@ -118,7 +118,7 @@ pub(super) struct Comment {
 pub(super) struct Issue {
     number: u64,
     html_url: String,
-    body: String,
+    pub body: String,
     user: User,
 }
 

@@ -533,3 +533,22 @@ fn an_address_that_could_be_more_is_no_link() {
     let page = Page { whole: Some("javascript:alert(1)"), ..page(&modules) };
     assert_ours(&render(&page));
 }
+
+#[test]
+fn an_issue_about_drift_names_rights_as_text_and_is_not_too_long() {
+    let module = RootModule::parse("teams/alpha").unwrap();
+    let difference = |what: &str| Difference { what: what.to_owned(), advice: "take them out by hand".to_owned() };
+    let body =
+        render_drift("<!-- m -->", &module, &[difference("`@eve` is in the team `#1`"), difference("@bob is")], None);
+    let expected = "<!-- m -->\nIn Gitea, rights are not as `teams/alpha` says, and no apply takes away what was given:\n\n\
+        - `@eve` is in the team `#1`: take them out by hand\n- `@bob` is: take them out by hand\n\n\
+        This issue is closed when nothing differs any more.\n";
+    assert_eq!(body, expected);
+    let many: Vec<_> = (0..5_000).map(|n| difference(&format!("`eve-{n}` is in"))).collect();
+    let body = render_drift("<!-- m -->", &module, &many, Some(&"+ a\n".repeat(100_000)));
+    assert!(
+        body.len() <= LIMIT && body.contains(" more differences\n") && body.contains(" more lines\n"),
+        "{}",
+        body.len()
+    );
+}
