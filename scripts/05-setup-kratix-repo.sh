@@ -524,5 +524,8 @@ extra=$(jq -r '.[]?.name | select(IN("Owners", "platform-owners", "goldpath-reco
 read_or_null "/repos/$review/collaborators?limit=50"
 extra=$(jq -r '.[]?.login' <<<"$answer" | paste -sd ' ')
 [ -z "$extra" ] || wrong "further people have access to $review: $extra" "who can write it has every token: put them among the --owners, or take it away"
+read_or_null "/users/$reviewer"
+id=$(jq -r .id <<<"$answer")
+grep -Eq "userId: *$id( |,|}|\$)" "$config" || say "note: write \`userId: $id\` beside \`user\` of \`review\` in the configuration of the Pipelines: who gets the name later is then not believed"
 [ $faults = 0 ] || fail "$faults things are not as they must be"
 if [ $changes = 0 ]; then say "nothing to change"; else say "made $changes changes"; fi

@@ -31,6 +31,8 @@ use std::time::Duration;
 pub struct Settings {
     /// The Gitea user whose comments and statuses count.
     pub user: Username,
+    /// The id of that account, where the configuration has it: who takes the name has another.
+    pub user_id: Option<i64>,
     /// Where the workflows run that have the tokens, and where is recorded what was applied.
     pub repository: (Username, RepositoryName),
     /// Who may approve what needs an approval of the platform's.

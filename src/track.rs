@@ -191,7 +191,7 @@ fn look_at(
         _ => return (Progress::new(Phase::Applied, format!("delivered to {}", role.as_str())), None),
     };
     let state_owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
-    let review_user = config.review.as_ref().map(|review| review.user.as_str());
+    let review_user = config.review.as_ref().map(|review| (review.user.as_str(), review.user_id));
     match look(remote, &config.patience, delivered, request, state_owner, review_user) {
         Err(error) => (failed(&error.context(format!("cannot follow what happens in {remote}"))), None),
         Ok(sight) => {

@@ -3,10 +3,10 @@
 //! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-#[path = "trust/inventory.rs"]
-mod inventory;
 #[path = "trust/by_hand.rs"]
 mod by_hand;
+#[path = "trust/inventory.rs"]
+mod inventory;
 mod support;
 
 #[path = "trust/authors.rs"]

@@ -17,6 +17,7 @@ use std::time::Duration;
 /// Reads the section, whose files are found by `source`.
 pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source) -> Option<Settings> {
     let user = review.required("user", Username::parse);
+    let user_id = review.value("userId", |node| within(node, 1, i64::MAX as u64));
     review.require("repository");
     let repository = review.object("repository", |repository| {
         let owner = repository.required("owner", Username::parse);
@@ -34,6 +35,7 @@ pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source) -> Option<Setti
     let policy = review.object("policy", |policy| Some(read_policy(policy, source)));
     Some(Settings {
         user: user?,
+        user_id: user_id.map(|id| id as i64),
         repository: repository?,
         owners,
         needs_approval: needs_approval.unwrap_or(true),

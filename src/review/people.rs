@@ -57,6 +57,12 @@ impl Site<'_> {
             Some(User { id: *id, login: name.as_str().to_owned() })
         };
         ensure!(
+            self.settings.user_id.is_none_or(|id| id == user.id),
+            "`{}` is the account {}, and `review.userId` is another",
+            user.login,
+            user.id
+        );
+        ensure!(
             account(&self.settings.user).is_some_and(|known| known.id == user.id),
             "`{}`, which is `review.user`, is another account than the one that was recorded: {WAY_OUT}",
             user.login

@@ -18,6 +18,11 @@ fn who_takes_an_owners_name_is_no_owner_and_who_takes_our_users_is_not_us() {
     let expected = json!({&review.owner.0: id(&review.owner), &review.robot.0: id(&review.robot)});
     assert_eq!(serde_json::from_str::<Value>(&accounts).unwrap(), expected);
 
+    review.configure(&json!({"userId": id(&review.robot) + 1}));
+    assert!(review.run_in_vain(&["plan"]).contains("`review.userId` is another"));
+    review.configure(&json!({"userId": id(&review.robot)}));
+    assert_eq!(says(), waits);
+
     // The owner's account has another name, and a reviewer has taken the old one.
     let rename =
         |from: &str, to: &str| api("POST", &format!("/admin/users/{from}/rename"), &json!({"new_username": to}));

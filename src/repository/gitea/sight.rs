@@ -119,8 +119,8 @@ struct Review {
 }
 
 /// Looks at what was delivered for a request; `state_owner` is the organisation whose registry holds
-/// Terraform's state of it, if it has one; `review_user` the only one whose statuses count, if there is
-/// one. It takes half of the deadline at most: there are two
+/// Terraform's state of it, if it has one; `review_user` the name, and the id where it is known, of the only one whose
+/// statuses count, if there is one. It takes half of the deadline at most: there are two
 /// repositories.
 ///
 /// # Errors
@@ -131,7 +131,7 @@ pub fn look(
     delivered: &Delivered,
     request: &Identity,
     state_owner: Option<&str>,
-    review_user: Option<&str>,
+    review_user: Option<(&str, Option<i64>)>,
 ) -> Result<Sight> {
     let api = Arc::new(Api {
         gitea: Gitea::open(remote, patience.call)?.until(Instant::now() + patience.deadline / 2),
@@ -231,9 +231,13 @@ impl Api {
     }
 
     /// What was said of a commit, by one user or by anybody, the last first.
-    fn statuses(&self, commit: &str, by: Option<&str>) -> Result<Vec<Status>, Failure> {
+    fn statuses(&self, commit: &str, by: Option<(&str, Option<i64>)>) -> Result<Vec<Status>, Failure> {
         let mut statuses: Vec<Status> = self.gitea.get_all(&self.path(&["commits", commit, "statuses"]), &[])?;
-        statuses.retain(|status| by.is_none_or(|by| status.creator.as_ref().is_some_and(|user| user.login == by)));
+        statuses.retain(|status| {
+            by.is_none_or(|(name, id)| {
+                status.creator.as_ref().is_some_and(|user| user.login == name && id.is_none_or(|id| user.id == id))
+            })
+        });
         statuses.sort_by_key(|status| std::cmp::Reverse(status.id));
         Ok(statuses)
     }
