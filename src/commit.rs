@@ -67,9 +67,9 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
     let before = Status::of_object(request.status);
     let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
     let delivery = |config: &Config| -> Result<Delivery> {
-        let files = match task.action {
-            Action::Configure => folders.read_repositories()?,
-            Action::Delete => Role::ALL.into_iter().map(|role| (role, Default::default())).collect(),
+        let (files, accounts) = match task.action {
+            Action::Configure => (folders.read_repositories()?, folders.read_accounts()?),
+            Action::Delete => (Role::ALL.into_iter().map(|role| (role, Default::default())).collect(), Vec::new()),
         };
         let journal = &status.goldpath.repositories;
         let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
@@ -77,6 +77,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             cause: Cause { request: request.identity.clone(), generation: request.generation },
             action: task.action,
             files,
+            accounts,
             pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
             author: config.author.clone(),
             trailers: config.trailers.clone(),
@@ -116,7 +117,9 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
     if dry_run {
         return Ok(match result {
             Ok(()) => Committed::Done(outcomes),
-            Err(error @ Undelivered::Taken { .. }) => Committed::Refused(error.to_string()),
+            Err(error @ (Undelivered::Taken { .. } | Undelivered::Exists { .. })) => {
+                Committed::Refused(error.to_string())
+            }
             Err(Undelivered::Passing(error)) => Committed::Later(format!("{error:#}")),
         });
     }
@@ -147,6 +150,14 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
                 Owner::Nobody => "use another id, or have the file removed from the repository",
             };
             let violation = Refusal::new("taken", message.clone()).help(help).at("spec.id", None);
+            refuse(folders, &object, "Delivered", &[violation], now)?;
+            Ok(Committed::Refused(message))
+        }
+        Err(error @ Undelivered::Exists { .. }) => {
+            let message = error.to_string();
+            let help = "use another id, or have an administrator of Gitea rename or remove it; what a deleted request has made is \
+                        gone once the pull request of its deletion is merged and applied";
+            let violation = Refusal::new("organization-exists", message.clone()).help(help).at("spec.id", None);
             refuse(folders, &object, "Delivered", &[violation], now)?;
             Ok(Committed::Refused(message))
         }

@@ -7,9 +7,11 @@
 mod read;
 mod review;
 
+pub(crate) use read::is_in_the_clear;
+
 use crate::cluster::ServiceAccount;
 use crate::document::Unreadable;
-use crate::names::{BranchName, DisplayName, Domain, Email, Label, RepositoryName, Username};
+use crate::names::{BranchName, DisplayName, Domain, Email, GroupPrefix, Label, RepositoryName, Username};
 use crate::promise::Role;
 use crate::quantity::{Count, Quantity};
 use crate::violation::{Violation, told};
@@ -32,6 +34,10 @@ const KEY: &str = "config.yaml";
 pub struct Config {
     /// Gitea's address, without a slash at its end: for links, and where repositories are in it.
     pub gitea_url: String,
+    /// Whether tokens may be sent in the clear, to any machine.
+    pub insecure: bool,
+    /// What the API server puts before the groups that Gitea names.
+    pub group_prefix: GroupPrefix,
     /// What a request gets that does not say.
     pub defaults: Defaults,
     /// Who commits.
@@ -63,6 +69,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             gitea_url: "https://gitea.example.com".to_owned(),
+            insecure: false,
+            group_prefix: GroupPrefix::default(),
             defaults: Defaults::default(),
             author: Author::default(),
             trailers: Vec::new(),
@@ -391,6 +399,17 @@ impl Faulty {
 }
 
 impl Config {
+    /// The accounts that it names: users and organisations that the platform trusts, and that are no Team's.
+    pub fn accounts(&self) -> impl Iterator<Item = &Username> {
+        let remotes = self.repositories.values().flat_map(|remote| match remote {
+            Remote::Gitea(gitea) => Some(&gitea.owner).into_iter().chain(&gitea.reviewers),
+            // Nobody signs in at a path.
+            Remote::Git(git) => matches!(git.url, Location::Https(_)).then_some(&git.username).into_iter().chain(&[]),
+        });
+        let review = self.review.iter().flat_map(|r| [&r.user, &r.repository.0].into_iter().chain(&r.owners));
+        remotes.chain(&self.state_owner).chain(review)
+    }
+
     /// Reads the file at `path`; without one, the file at its usual place if there is one; else,
     /// with the service account of a step, the ConfigMap; else the built-in values.
     ///
@@ -468,23 +487,100 @@ mod tests {
     fn the_example_is_right_and_shows_the_built_in_values() {
         let (example, built_in) = (parse(include_str!("../config.example.yaml")).unwrap(), Config::default());
         assert_eq!(example.repositories.len(), 2);
-        let Config { gitea_url, defaults, author, trailers, repositories: _, state_owner: _, review, patience } =
-            example;
-        assert_eq!(
-            format!("{gitea_url} {defaults:?} {author:?} {trailers:?} {patience:?}"),
-            format!(
-                "{} {:?} {:?} {:?} {:?}",
-                built_in.gitea_url, built_in.defaults, built_in.author, built_in.trailers, built_in.patience
-            )
-        );
+        let shown = |config: &Config| {
+            let Config { gitea_url, insecure, group_prefix, defaults, author, trailers, patience, .. } = config;
+            format!("{gitea_url} {insecure} {group_prefix} {defaults:?} {author:?} {trailers:?} {patience:?}")
+        };
+        assert_eq!(shown(&example), shown(&built_in));
         let least = "review: {user: goldpath-review, repository: {owner: platform, name: review}}";
-        assert_eq!(format!("{:?}", review.unwrap()), format!("{:?}", with_review(least).unwrap().review.unwrap()));
+        assert_eq!(
+            format!("{:?}", example.review.unwrap()),
+            format!("{:?}", with_review(least).unwrap().review.unwrap())
+        );
     }
 
     #[test]
     fn the_config_map_that_is_applied_is_right() {
         let map: serde_json::Value = serde_yaml::from_str(include_str!("../manifests/platform/config.yaml")).unwrap();
         assert_eq!(parse(map["data"]["config.yaml"].as_str().unwrap()).unwrap().repositories.len(), 2);
+    }
+
+    #[test]
+    fn every_account_that_the_file_names_is_the_platforms() {
+        let config = parse(
+            "gitea: {url: 'https://git.company.com', tokenFile: token}\nstate: {owner: states}\n\
+             repositories:\n  catalog: {url: 'https://git.company.com/c.git', username: writer}\n  \
+             infrastructure: {owner: platform, name: i, reviewers: [ada], teamReviewers: [reviewers]}\n\
+             review: {user: robot, repository: {owner: control, name: r}, owners: [grace]}",
+        )
+        .unwrap();
+        let names: Vec<_> = config.accounts().map(Username::as_str).collect();
+        assert_eq!(names, ["writer", "platform", "ada", "states", "robot", "control", "grace"]);
+        let on_this_machine = Config {
+            repositories: BTreeMap::from([(Role::Catalog, Remote::at(Path::new("/c")))]),
+            ..Config::default()
+        };
+        assert_eq!(on_this_machine.accounts().count(), 0);
+    }
+
+    #[test]
+    fn a_token_goes_in_the_clear_to_this_machine_alone() {
+        let url = |text: &str, insecure: &str| {
+            let result = parse(&format!("gitea: {{url: '{text}'{insecure}}}"));
+            result.map(|config| config.gitea_url).map_err(|error| error.to_string())
+        };
+        for good in [
+            "https://gitea.example.com",
+            "http://localhost:3000",
+            "http://LOCALHOST",
+            "http://127.0.0.1:3000/git",
+            "http://127.8.9.10",
+            "http://127.1",
+            "http://2130706433",
+            "http://[::1]:3000",
+        ] {
+            assert!(url(good, "").is_ok(), "{good}: {:?}", url(good, ""));
+        }
+        for bad in [
+            "http://gitea.example.com",
+            "http://127.evil.example",
+            "http://127.0.0.1.nip.io",
+            "http://localhost.",
+            "http://localhost.evil.example",
+            "http://127.0.0.1@evil.example",
+            "http://localhost:80@evil.example",
+            "http://evil.example\\\\@127.0.0.1",
+            "http://[::2]",
+            "http://[::ffff:10.0.0.1]",
+            "http://10.0.0.1",
+            "http://0.0.0.0",
+            "HTTP://evil.example",
+            "http:evil.example",
+        ] {
+            let error = url(bad, "").unwrap_err();
+            assert!(error.contains("`gitea.url` would send the token in the clear"), "{bad}: {error}");
+            assert!(url(bad, ", insecure: false").is_err(), "{bad}");
+        }
+        assert_eq!(url("http://gitea.internal:3000/", ", insecure: true").unwrap(), "http://gitea.internal:3000");
+        for never in ["http://u:p@gitea.internal", "ftp://localhost", "localhost"] {
+            assert!(url(never, ", insecure: true").is_err(), "{never}");
+        }
+        for location in ["http://127.0.0.1/x.git", "HTTPS://h/x.git", "git://h/x", "https://u@h/x"] {
+            let error = parse(&format!("repositories: {{catalog: {{url: '{location}'}}}}")).unwrap_err();
+            assert_eq!(places(&error), [("repositories.catalog.url", "url", Some(1))], "{location}");
+        }
+        let backend = |address: &str, more: &str| {
+            parse(&format!(
+                "gitea: {{url: 'https://g.example', tokenFile: t{more}}}\nstate: {{owner: s}}\n\
+                 repositories: {{infrastructure: {{owner: p, name: i}}}}\nreview: {{user: r, repository: {{owner: o, name: n}}, \
+                 terraform: {{backend: {{type: http, settings: {{address: '{address}/{{state}}'}}}}}}}}"
+            ))
+        };
+        backend("https://states.example", "").unwrap();
+        backend("http://localhost:1", "").unwrap();
+        backend("http://states.example", ", insecure: true").unwrap();
+        let error = backend("http://127.states.example", "").unwrap_err();
+        assert_eq!(places(&error), [("review.terraform.backend.settings", "url", Some(4))]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Gitea {
         };
         let pem = authority.as_ref().map(|(_, pem)| pem.as_slice());
         let server = Url::parse(&remote.server).context("not a URL")?;
-        // What is in the clear stays on this machine.
+        // What is in the clear stays on this machine, or on the way that was allowed.
         let http = http::client(pem, call, server.scheme() == "http").with_context(|| match &authority {
             Some((file, _)) => format!("cannot use {file}, which is `gitea.caFile`"),
             None => format!("cannot speak to {}", remote.server),
@@ -127,6 +127,17 @@ impl Gitea {
         match self.call(&Method::GET, path, query, None::<&()>)? {
             (StatusCode::NOT_FOUND, _) => Ok(None),
             (status, body) => self.parse(path, &self.accepted(&Method::GET, path, status, body)?).map(Some),
+        }
+    }
+
+    /// Asks whether something is there of which Gitea tells no more than that.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn has(&self, path: Path<'_>) -> Result<bool, Failure> {
+        match self.call(&Method::GET, path, &[], None::<&()>)? {
+            (StatusCode::NOT_FOUND, _) => Ok(false),
+            (status, body) => self.accepted(&Method::GET, path, status, body).map(|_| true),
         }
     }
 

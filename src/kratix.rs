@@ -4,6 +4,7 @@
 
 use crate::document::{self, Node, to_json};
 use crate::file_tree::{FileTree, RelativePath, write_file};
+use crate::names::Username;
 use crate::promise::{Outputs, Role};
 use crate::repository::PullRequest;
 use anyhow::{Context, Result, bail};
@@ -45,8 +46,10 @@ const CONDITIONS: [&str; 4] = ["Rendered", "Delivered", "Reviewed", "Applied"];
 
 const STATUS: &str = "status.yaml";
 const CONTROL: &str = "workflow-control.yaml";
-/// Our own folder for what passes from `render` to `commit`, one folder a repository.
+/// Our own folder for what passes from `render` to `commit`: one folder a repository, and a file.
 const HANDOVER: &str = "goldpath";
+/// The accounts that are made in Gitea, as JSON.
+const ACCOUNTS: &str = "accounts.json";
 
 impl Folders {
     /// The folders of one request below `folder`.
@@ -107,7 +110,7 @@ impl Folders {
         self.write_repositories(outputs)
     }
 
-    /// Writes the repositories' files for `commit`, and no manifests.
+    /// Writes the repositories' files, and the accounts, for `commit`, and no manifests.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -118,6 +121,7 @@ impl Folders {
                 handover.insert(RelativePath::parse(&format!("{}/{path}", role.as_str()))?, content);
             }
         }
+        handover.insert(RelativePath::parse(ACCOUNTS)?, serde_json::to_vec(&outputs.accounts)?);
         handover.replace(&self.metadata.join(HANDOVER))
     }
 
@@ -138,6 +142,16 @@ impl Folders {
             .into_iter()
             .map(|role| Ok((role, FileTree::read(&self.metadata.join(HANDOVER).join(role.as_str()))?)))
             .collect()
+    }
+
+    /// Reads which accounts the request makes in Gitea, as `render` left it.
+    ///
+    /// # Errors
+    /// A file that is not there or cannot be read.
+    pub fn read_accounts(&self) -> Result<Vec<Username>> {
+        let path = self.metadata.join(HANDOVER).join(ACCOUNTS);
+        let reading = || format!("cannot read {}", path.display());
+        serde_json::from_slice(&fs::read(&path).with_context(reading)?).with_context(reading)
     }
 
     /// Whether an earlier step of this Pipeline has asked for an end: Kratix still runs the rest.

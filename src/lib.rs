@@ -35,7 +35,14 @@ use request::Request;
 /// # Errors
 /// Every fault of the request, or a template of ours that is wrong.
 pub fn generate<'n>(object: &'n Node, config: &Config) -> Result<(Request<'n>, Outputs), Unrendered> {
-    let request = Request::read(object)?;
+    let request = Request::read(object).map_err(|mut faults| {
+        // What is wrong around a spec does not hide what is wrong in it.
+        let promise = object.get("kind").and_then(Node::as_str).and_then(|kind| promise::find(kind).ok());
+        if let Some((promise, spec)) = promise.zip(object.get("spec")) {
+            faults.extend((promise.check)(spec, config));
+        }
+        faults
+    })?;
     let outputs = (request.promise.generate)(&request, config)?;
     Ok((request, outputs))
 }

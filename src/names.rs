@@ -48,6 +48,24 @@ pub const RESERVED_BY_GITEA: [&str; 30] = [
 /// Endings that Gitea refuses in names, because they are routes of its own.
 const RESERVED_ENDINGS: [&str; 5] = [".keys", ".gpg", ".rss", ".atom", ".png"];
 
+/// Names that no Team gets, beside those that Gitea reserves, and whose they are.
+const RESERVED_BY_OTHERS: [(&str, &[&str]); 3] = [
+    // `/org/invite` is a route of Gitea's own.
+    ("Gitea", &["invite"]),
+    // `system` and `kubeadm` begin groups that have rights in every cluster: `system:masters`,
+    // `kubeadm:cluster-admins`. The others would be taken for what they are not, by people and by policies.
+    ("Kubernetes", &["default", "kube-node-lease", "kube-public", "kube-system", "kubeadm", "kubernetes", "system"]),
+    // Files of these names, with any ending, cannot be checked out
+    // (<https://learn.microsoft.com/windows/win32/fileio/naming-a-file>).
+    (
+        "Windows",
+        &[
+            "aux", "com0", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "con", "lpt0",
+            "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "nul", "prn",
+        ],
+    ),
+];
+
 /// Declares a name: a `String` that keeps a rule.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $schema:expr) => {
@@ -108,8 +126,8 @@ name!(
         "maxLength": TeamId::MAX,
         "pattern": TeamId::PATTERN,
         "x-kubernetes-validations": [{
-            "rule": format!("!(self in [{}])", TeamId::reserved().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ")),
-            "message": "is a name that Gitea reserves",
+            "rule": format!("!(self in [{}])", TeamId::reserved().map(|(_, n)| format!("'{n}'")).collect::<Vec<_>>().join(", ")),
+            "message": "is a name that Gitea, Kubernetes or Windows reserves",
         }],
     })
 );
@@ -120,9 +138,10 @@ impl TeamId {
     /// A DNS label (RFC 1123) in which, as Gitea asks, no two hyphens follow each other.
     const PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
 
-    /// The reserved names that would otherwise be ids.
-    fn reserved() -> impl Iterator<Item = &'static str> {
-        RESERVED_BY_GITEA.into_iter().filter(|n| is_dashed(n))
+    /// The reserved names that would otherwise be ids: whose, and the name.
+    fn reserved() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let gitea = RESERVED_BY_GITEA.into_iter().filter(|n| is_dashed(n)).map(|n| ("Gitea", n));
+        gitea.chain(RESERVED_BY_OTHERS.into_iter().flat_map(|(whose, names)| names.iter().map(move |n| (whose, *n))))
     }
 
     /// Whether a text looks like an id, reserved or not: which names are reserved changes, and what was delivered stays.
@@ -130,18 +149,90 @@ impl TeamId {
         text.len() <= Self::MAX && is_dashed(text)
     }
 
-    /// Refuses what is no DNS label of at most 40 characters, or is reserved by Gitea.
+    /// Refuses what is no DNS label of at most 40 characters, or a reserved name.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         length(text, 1, Self::MAX)?;
         if !is_dashed(text) {
             return Err(Refusal::new("pattern", format!("{} is not an id", quote(text)))
                 .help("use a-z, 0-9 and single hyphens between them, as in `team-alpha`"));
         }
-        if Self::reserved().any(|n| n == text) {
-            return Err(Refusal::new("reserved", format!("{} is a name that Gitea reserves", quote(text)))
-                .help(format!("use another, such as `{text}-team`")));
+        match Self::reserved().find(|(_, n)| *n == text) {
+            None => Ok(Self(text.to_owned())),
+            Some((whose, _)) => Err(Self::refuse(text, &format!("is a name that {whose} reserves"))),
         }
-        Ok(Self(text.to_owned()))
+    }
+
+    /// Refuses an id that is an account of the platform's own: `accounts` are names in Gitea, where users and
+    /// organisations share one set of names, compared without case.
+    ///
+    /// # Errors
+    /// The same name among `accounts`.
+    pub fn none_of<'a>(self, accounts: impl IntoIterator<Item = &'a Username>) -> Result<Self, Refusal> {
+        match accounts.into_iter().any(|account| account.as_str().eq_ignore_ascii_case(&self.0)) {
+            true => Err(Self::refuse(&self.0, "is an account of the platform's own, by its configuration")),
+            false => Ok(self),
+        }
+    }
+
+    fn refuse(text: &str, why: &str) -> Refusal {
+        Refusal::new("reserved", format!("{} {why}", quote(text))).help(format!("use another, such as `{text}-team`"))
+    }
+}
+
+impl From<&TeamId> for Username {
+    /// Every id is a name that Gitea takes.
+    fn from(id: &TeamId) -> Self {
+        Self(id.0.clone())
+    }
+}
+
+name!(
+    /// What the API server puts before each group that Gitea names, as `gitea:`.
+    GroupPrefix,
+    json_schema!({"type": "string", "minLength": 2, "maxLength": GroupPrefix::MAX})
+);
+
+impl Default for GroupPrefix {
+    fn default() -> Self {
+        Self("gitea:".to_owned())
+    }
+}
+
+impl GroupPrefix {
+    const MAX: usize = 100;
+
+    /// Refuses what could make a group of Gitea's one of Kubernetes': whatever the names of organisations and teams are,
+    /// a group that begins with this does not begin with `system:` or `kubeadm:`.
+    ///
+    /// # Errors
+    /// None at all; what does not end in `:`, or begins as groups of Kubernetes' own do; what is no plain word.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let refuse = |why: &str| Err(Refusal::new("group-prefix", why).help("write it as in `gitea:`"));
+        length(text, 0, Self::MAX)?;
+        let lower = text.to_ascii_lowercase();
+        match text.strip_suffix(':') {
+            _ if text.is_empty() => refuse(
+                "is empty: an organisation `system` with a team `masters` would be the group `system:masters`, which may do everything",
+            ),
+            None => refuse("does not end in `:`: it could be continued to the name of another group"),
+            Some(_) if lower.starts_with("system:") || lower.starts_with("kubeadm:") => {
+                refuse("begins as groups of Kubernetes' own do")
+            }
+            Some(word)
+                if word.starts_with(|c: char| c.is_ascii_alphanumeric())
+                    && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b)) =>
+            {
+                Ok(Self(text.to_owned()))
+            }
+            Some(_) => {
+                refuse("is not of letters, digits, `-`, `_`, `.`, `/` and `:`, beginning with a letter or digit")
+            }
+        }
+    }
+
+    /// The group of a team of an organisation, as Gitea names it in the claim `groups`.
+    pub fn group(&self, organization: &TeamId, team: &str) -> String {
+        format!("{self}{organization}:{team}")
     }
 }
 
@@ -422,8 +513,50 @@ mod tests {
         }
         assert_eq!(rule(TeamId::parse("")), "length");
         assert_eq!(rule(TeamId::parse(&"x".repeat(41))), "length");
-        for reserved in ["api", "user", "org", "gitea-actions", "v2"] {
+        for reserved in ["api", "user", "org", "gitea-actions", "v2", "invite", "system", "kubeadm", "default", "con"] {
             assert_eq!(rule(TeamId::parse(reserved)), "reserved", "{reserved}");
+        }
+        for (_, name) in TeamId::reserved() {
+            assert!(is_dashed(name), "{name} is none anyhow");
+        }
+    }
+
+    #[test]
+    fn an_id_is_none_of_the_platforms_accounts_in_any_case() {
+        let accounts = ["Platform", "goldpath-review"].map(|name| Username::parse(name).unwrap());
+        for (id, free) in [("platform", false), ("goldpath-review", false), ("platform-x", true)] {
+            assert_eq!(TeamId::parse(id).unwrap().none_of(&accounts).is_ok(), free, "{id}");
+        }
+    }
+
+    /// By construction: a group of a Team's is the prefix, and the rest; and in no prefix is the first word before `:`
+    /// one of Kubernetes'.
+    #[test]
+    fn no_group_behind_a_prefix_is_one_of_kubernetes() {
+        let refused = [
+            "",
+            "gitea",
+            ":",
+            "system:",
+            "system:x:",
+            "System:",
+            "kubeadm:",
+            "git ea:",
+            "gitea:\n",
+            "\u{202e}x:",
+            "-x:",
+            "a\"b:",
+            "system:masters",
+            "gitea: ",
+        ];
+        for bad in refused {
+            assert_eq!(rule(GroupPrefix::parse(bad)), "group-prefix", "{bad:?}");
+        }
+        assert_eq!(rule(GroupPrefix::parse(&format!("{}:", "x".repeat(100)))), "length");
+        for good in ["gitea:", "oidc:", "https://git.company.com/:", "a:b:", "systems:"] {
+            let group = GroupPrefix::parse(good).unwrap().group(&TeamId::parse("x").unwrap(), "masters");
+            assert_eq!(group, format!("{good}x:masters"));
+            assert!(!["system", "kubeadm"].contains(&group.split(':').next().unwrap()), "{group}");
         }
     }
 

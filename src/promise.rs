@@ -7,6 +7,7 @@ mod team;
 use crate::config::Config;
 use crate::document::Node;
 use crate::file_tree::{FileTree, RelativePath};
+use crate::names::Username;
 use crate::request::Request;
 use crate::template::TemplateError;
 use crate::violation::{Refusal, Violation, quote};
@@ -27,7 +28,7 @@ pub struct Promise {
     /// The API, made from the Rust types.
     pub definition: fn() -> CustomResourceDefinition,
     /// Every fault of a spec.
-    pub check: fn(&Node) -> Vec<Violation>,
+    pub check: fn(&Node, &Config) -> Vec<Violation>,
     /// Parses and validates a request's spec, and renders what it asks for: no I/O.
     pub generate: fn(&Request<'_>, &Config) -> Result<Outputs, Unrendered>,
     /// Whether some request of this kind can have a file at a path, now or as an earlier version rendered it. Nothing else
@@ -42,6 +43,9 @@ pub struct Outputs {
     pub manifests: FileTree,
     /// Files by the role of the repository that they belong to.
     pub repositories: BTreeMap<Role, FileTree>,
+    /// The accounts in Gitea, users or organisations, that its Terraform makes: nobody else may have their names, because
+    /// the manifests give rights to who has.
+    pub accounts: Vec<Username>,
     /// Top-level keys of the request's status.
     pub status: serde_json::Map<String, serde_json::Value>,
 }

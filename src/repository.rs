@@ -11,6 +11,7 @@ pub(crate) mod inventory;
 use crate::config::{self, Author, Config, Remote};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
+use crate::names::Username;
 use crate::promise::Role;
 use crate::request::Identity;
 use anyhow::{Context, Result};
@@ -43,6 +44,8 @@ pub struct Delivery {
     pub action: Action,
     /// All files of it in each repository; none to take away what there is.
     pub files: BTreeMap<Role, FileTree>,
+    /// The accounts in Gitea that are to be made: each must be free, or the request's own.
+    pub accounts: Vec<Username>,
     /// The pull requests that earlier runs opened, by their numbers.
     pub pull_requests: BTreeMap<Role, u64>,
     /// Who commits.
@@ -171,6 +174,13 @@ pub enum Undelivered {
         /// Whose it is.
         owner: Owner,
     },
+    /// An account that the request is to make is there, and somebody else's: the request has to change, because its
+    /// manifests give rights to whoever has the name.
+    #[error("`{name}` is in Gitea already, as a user or organisation that this request has not made")]
+    Exists {
+        /// Its name.
+        name: Username,
+    },
     /// Something around it that may pass.
     #[error(transparent)]
     Passing(#[from] anyhow::Error),
@@ -208,7 +218,8 @@ pub enum Extent {
 /// Delivers to every repository that there are files for, and tells `done` of each that is done.
 ///
 /// # Errors
-/// A file that belongs to another request, before anything is written; anything that may pass, a
+/// A file that belongs to another request, or an account in Gitea that the request has not made, before anything is
+/// written; anything that may pass, a
 /// race that was not won by `deadline` included. Running it again finishes what was begun.
 pub fn deliver(
     config: &Config,

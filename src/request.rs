@@ -74,7 +74,7 @@ impl<'n> Request<'n> {
     ///
     /// # Errors
     /// Every fault of its apiVersion, kind, metadata.name and metadata.namespace, of a missing
-    /// spec, and of unknown fields beside them; with these, the faults of the spec too.
+    /// spec, and of unknown fields beside them.
     pub fn read(object: &'n Node) -> Result<Self, Vec<Violation>> {
         let mut faults = Vec::new();
         let request = fields::read(object, "", &mut faults, |object| {
@@ -100,15 +100,7 @@ impl<'n> Request<'n> {
                 status,
             })
         });
-        if let Some(request) = request.filter(|_| faults.is_empty()) {
-            return Ok(request);
-        }
-        // What is wrong around a spec does not hide what is wrong in it.
-        let promise = object.get("kind").and_then(Node::as_str).and_then(|kind| promise::find(kind).ok());
-        if let Some((promise, spec)) = promise.zip(object.get("spec")) {
-            faults.extend((promise.check)(spec));
-        }
-        Err(faults)
+        request.filter(|_| faults.is_empty()).ok_or(faults)
     }
 }
 

@@ -62,6 +62,8 @@ pub struct TerraformSettings {
     pub lock_file: Option<NamedFile>,
     /// Further environment variables that it gets, by name.
     pub environment: Vec<String>,
+    /// Whether it may send secrets in the clear, to any machine.
+    pub insecure: bool,
     /// Where the states are.
     pub backend: Backend,
 }

@@ -86,6 +86,7 @@ fn settings(timeout: u64, backend: Backend) -> TerraformSettings {
         lock_timeout: Duration::from_secs(1),
         lock_file: None,
         environment: vec!["PG_CONN_STR".to_owned()],
+        insecure: false,
         backend,
     }
 }

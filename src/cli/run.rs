@@ -10,7 +10,7 @@ use crate::commit::{self, Committed, Task};
 use crate::config::{Config, Remote};
 use crate::document::{Node, to_json};
 use crate::kratix::{Action, Folders, Phase, Status};
-use crate::promise::Role;
+use crate::promise::{Role, Unrendered};
 use crate::render::{self, Rendered, count};
 use crate::repository::{Extent, Outcome, create_repository, short};
 use crate::request::{Identity, Request};
@@ -138,9 +138,10 @@ fn run_one(
     task: Task,
     now: Timestamp,
 ) -> Result<Result<Report, Vec<Violation>>> {
+    // A deletion asks for no more than who it is.
     let identity = match Request::read(document) {
         Ok(request) => request.identity,
-        Err(violations) => return Ok(Err(violations)),
+        Err(faults) => return Ok(Err(faults_of(document, config).unwrap_or(faults))),
     };
     let folder = workspace.join("requests").join(identity.path());
     let folders = Folders::below(&folder);
@@ -163,9 +164,9 @@ fn run_one(
             Rendered::Later(why) => anyhow::bail!("{why}"),
             Rendered::Wrong(_) => {
                 // The step read its own copy; the faults that people see are those of their file.
-                return match crate::generate(document, config) {
-                    Err(crate::promise::Unrendered::Wrong(violations)) => Ok(Err(violations)),
-                    _ => anyhow::bail!("{} is wrong only as a copy: our bug", report.request),
+                return match faults_of(document, config) {
+                    Some(violations) => Ok(Err(violations)),
+                    None => anyhow::bail!("{} is wrong only as a copy: our bug", report.request),
                 };
             }
         }
@@ -196,6 +197,14 @@ fn run_one(
         Committed::Stopped => (report.outcome, report.reason) = ("failed", Some("the step was stopped".to_owned())),
     }
     Ok(Ok(report))
+}
+
+/// Every fault of a request.
+fn faults_of(document: &Node, config: &Config) -> Option<Vec<Violation>> {
+    match crate::generate(document, config) {
+        Err(Unrendered::Wrong(violations)) => Some(violations),
+        _ => None,
+    }
 }
 
 /// A document as Kratix would write it: JSON, which is YAML, so that no text changes its type on

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::document::{self, Node, Value};
 use crate::fields::{self, Fields, one_of, wrong_type};
-use crate::names::{BranchName, DisplayName, Domain, Email, Label, RepositoryName, Username};
+use crate::names::{BranchName, DisplayName, Domain, Email, GroupPrefix, Label, RepositoryName, Username};
 use crate::promise::Role;
 use crate::quantity::{Count, Quantity};
 use crate::review::Backend;
@@ -14,6 +14,7 @@ use crate::violation::{Refusal, is_deceptive, quote};
 use regex::Regex;
 use reqwest::Url;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 #[derive(Default)]
 struct Server {
     url: Option<String>,
+    insecure: bool,
     /// Whether there is a URL, right or wrong.
     named: bool,
     authority: Option<NamedFile>,
@@ -44,6 +46,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
     let mut faults = Vec::new();
     let config = fields::read(root, "", &mut faults, |config| {
         let server = config.object("gitea", |gitea| Some(read_server(gitea, source))).unwrap_or_default();
+        let group_prefix = config.object("access", |access| access.optional("groupPrefix", GroupPrefix::parse));
         let defaults = config.object("defaults", |defaults| Some(read_defaults(defaults)));
         let author = config.object("author", |author| {
             let name = author.required("name", DisplayName::parse);
@@ -66,7 +69,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
         });
         let state_owner = config.object("state", |state| state.required("owner", Username::parse));
         let review = config.object("review", |review| {
-            let settings = super::review::read(review, source);
+            let settings = super::review::read(review, source, server.insecure);
             let refuse =
                 |what: &str, help: &str| Refusal::new("required", format!("{what}: `review` needs it")).help(help);
             let infrastructure = repositories.as_ref().and_then(|r| r.get(&Role::Infrastructure));
@@ -89,6 +92,8 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
         let built_in = Config::default();
         Some(Config {
             gitea_url: server.url.unwrap_or(built_in.gitea_url),
+            insecure: server.insecure,
+            group_prefix: group_prefix.unwrap_or_default(),
             defaults: defaults.unwrap_or_default(),
             author: author.unwrap_or_default(),
             trailers: trailers.unwrap_or_default(),
@@ -102,9 +107,11 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
 }
 
 fn read_server(gitea: &mut Fields<'_, '_>, source: &Source) -> Server {
+    let insecure = gitea.value("insecure", parse_bool).unwrap_or_default();
     Server {
         named: gitea.has("url"),
-        url: gitea.required("url", parse_server),
+        insecure,
+        url: gitea.required("url", |text| parse_server(text, insecure)),
         authority: gitea.optional("caFile", |name| {
             source.plain(parse_file(name)?).ok_or_else(|| {
                 Refusal::new("file", format!("{} is no key of the ConfigMap", quote(name))).help("add the key")
@@ -178,17 +185,18 @@ fn nothing_is_claimed() -> Refusal {
     Refusal::new("unclaimed", why).help("use `commit` for one of the two")
 }
 
-/// An address to which a token may be sent: in the clear only on this machine.
-fn parse_server(text: &str) -> Result<String, Refusal> {
-    // A URL that is refused is not repeated: it may hold a credential.
+/// An address to which a token may be sent: in the clear only on this machine, or where that is allowed.
+///
+/// # Errors
+/// What is no such address; it is not repeated, because it may hold a credential.
+fn parse_server(text: &str, insecure: bool) -> Result<String, Refusal> {
     let refuse = |why: &str| Err(Refusal::new("url", why).help("write it as in `https://gitea.example.com`"));
     let Ok(url) = Url::parse(text) else {
         return refuse("is not a URL");
     };
-    let loopback = url.host_str().is_some_and(|h| matches!(h, "localhost" | "[::1]") || h.starts_with("127."));
     match url.scheme() {
         "https" => {}
-        "http" if loopback => {}
+        "http" if insecure || is_loopback(&url) => {}
         "http" => return refuse("would send the token in the clear"),
         _ => return refuse("is not an https:// URL"),
     }
@@ -199,6 +207,19 @@ fn parse_server(text: &str) -> Result<String, Refusal> {
         return refuse("has a query or a fragment");
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether a text is a URL at which what is sent can be read on the way.
+pub(crate) fn is_in_the_clear(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url))
+}
+
+/// Whether a URL is of this machine: by an address, or by the one name that never is another's. A name that looks like an
+/// address, as `127.evil.example`, is anybody's.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn parse_location(url: &str) -> Result<Location, Refusal> {

@@ -1,6 +1,6 @@
 //! Reads `review:`, what the platform decides for Terraform in Gitea Actions.
 
-use super::read::{parse_bool, parse_file, within};
+use super::read::{is_in_the_clear, parse_bool, parse_file, within};
 use super::{NamedFile, Source};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, wrong_type};
@@ -14,8 +14,8 @@ use jiff::tz::TimeZone;
 use regex::Regex;
 use std::time::Duration;
 
-/// Reads the section, whose files are found by `source`.
-pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source) -> Option<Settings> {
+/// Reads the section, whose files are found by `source`; `insecure`, secrets may be sent in the clear.
+pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source, insecure: bool) -> Option<Settings> {
     let user = review.required("user", Username::parse);
     let user_id = review.value("userId", |node| within(node, 1, i64::MAX as u64));
     review.require("repository");
@@ -31,7 +31,7 @@ pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source) -> Option<Setti
         Some((required, approvals.value("maxAgeDays", |node| within(node, 1, 365))))
     });
     let (needs_approval, days) = approvals.unwrap_or_default();
-    let terraform = review.object("terraform", |terraform| Some(read_terraform(terraform, source)));
+    let terraform = review.object("terraform", |terraform| Some(read_terraform(terraform, source, insecure)));
     let policy = review.object("policy", |policy| Some(read_policy(policy, source)));
     Some(Settings {
         user: user?,
@@ -41,24 +41,25 @@ pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source) -> Option<Setti
         needs_approval: needs_approval.unwrap_or(true),
         approval_age: Duration::from_secs(days.unwrap_or(14) * 24 * 3600),
         parallel: parallel as usize,
-        terraform: terraform.unwrap_or_else(usual_terraform),
+        terraform: terraform.unwrap_or_else(|| usual_terraform(insecure)),
         policy: policy.unwrap_or_default(),
     })
 }
 
-fn usual_terraform() -> TerraformSettings {
+fn usual_terraform(insecure: bool) -> TerraformSettings {
     TerraformSettings {
         program: "terraform".to_owned(),
         timeout: Duration::from_secs(600),
         lock_timeout: Duration::from_secs(60),
         lock_file: None,
         environment: Vec::new(),
+        insecure,
         backend: Backend::Gitea,
     }
 }
 
-fn read_terraform(terraform: &mut Fields<'_, '_>, source: &Source) -> TerraformSettings {
-    let usual = usual_terraform();
+fn read_terraform(terraform: &mut Fields<'_, '_>, source: &Source, insecure: bool) -> TerraformSettings {
+    let usual = usual_terraform(insecure);
     let seconds = |number: Option<u64>, usual| number.map_or(usual, Duration::from_secs);
     TerraformSettings {
         program: terraform.optional("program", |name| Ok(parse_file(name)?.to_owned())).unwrap_or(usual.program),
@@ -66,22 +67,23 @@ fn read_terraform(terraform: &mut Fields<'_, '_>, source: &Source) -> TerraformS
         lock_timeout: seconds(terraform.value("lockTimeoutSeconds", |node| within(node, 0, 3600)), usual.lock_timeout),
         lock_file: terraform.optional("lockFile", |name| find_file(name, source)),
         environment: terraform.texts("environment", 50, parse_variable),
-        backend: terraform.object("backend", read_backend).unwrap_or(usual.backend),
+        insecure,
+        backend: terraform.object("backend", |backend| read_backend(backend, insecure)).unwrap_or(usual.backend),
     }
 }
 
-fn read_backend(backend: &mut Fields<'_, '_>) -> Option<Backend> {
+fn read_backend(backend: &mut Fields<'_, '_>, insecure: bool) -> Option<Backend> {
     let kind = backend.required("type", |text| {
         matching(text, "^[a-z][a-z0-9_-]{0,63}$", "backend", "is not the type of a backend", "write it as in `pg`")
     });
     backend.require("settings");
-    let settings = backend.value("settings", read_settings);
+    let settings = backend.value("settings", |node| read_settings(node, insecure));
     Some(Backend::Other { kind: kind?, settings: settings? })
 }
 
 /// Settings of which one must tell the root modules apart: else they would share one state, and
 /// each apply would destroy what the others made.
-fn read_settings(node: &Node) -> Result<Vec<(String, String)>, Refusal> {
+fn read_settings(node: &Node, insecure: bool) -> Result<Vec<(String, String)>, Refusal> {
     let Value::Map(entries) = &node.value else {
         return Err(wrong_type(node, "a mapping"));
     };
@@ -90,6 +92,10 @@ fn read_settings(node: &Node) -> Result<Vec<(String, String)>, Refusal> {
     };
     let mut settings = Vec::new();
     for (key, value) in entries {
+        if !insecure && value.as_str().is_some_and(is_in_the_clear) {
+            let refusal = Refusal::new("url", format!("{} would send the state in the clear", quote(&key.name)));
+            return Err(refusal.help("use https, or say `insecure: true` beside `gitea.url`"));
+        }
         let is_name = !key.name.is_empty() && key.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         match value.as_str() {
             Some(text) if is_name && text.len() <= 1000 && !text.chars().any(is_deceptive) => {

@@ -14,13 +14,13 @@ pub const PROMISE: Promise = Promise {
     name: "team",
     kind: "Team",
     definition: request::Team::crd,
-    check: |spec| request::parse(spec).err().unwrap_or_default(),
+    check: |spec, config| request::parse(spec, config).err().unwrap_or_default(),
     generate,
     can_have: render::can_have,
 };
 
 fn generate(request: &Request<'_>, config: &Config) -> Result<Outputs, Unrendered> {
-    let spec = request::parse(request.spec)?;
+    let spec = request::parse(request.spec, config)?;
     let team = validated::validate(spec, config);
     Ok(render::render(&request.identity, &team)?)
 }

@@ -16,6 +16,7 @@ use crate::config::{self, GiteaRemote, Patience};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::{Failure, Gitea};
 use crate::kratix::Action;
+use crate::names::Username;
 use crate::promise::Role;
 use anyhow::{Context, Result, anyhow};
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -132,6 +133,16 @@ impl Api {
         let mut path = vec!["repos", self.remote.owner.as_str(), self.remote.name.as_str()];
         path.extend(rest.iter().flat_map(|part| part.split('/')));
         path
+    }
+
+    /// Whether there is a user or organisation of this name, also one that is hidden from us. Gitea tells whoever may
+    /// read a repository: for a collaborator's name that is nobody's it has 422, else 204 or 404.
+    fn has_account(&self, name: &Username) -> Result<bool, Failure> {
+        match self.gitea.has(&self.path(&["collaborators", name.as_str()])) {
+            Ok(_is_collaborator) => Ok(true),
+            Err(Failure::Conflict(words)) if words.contains("user does not exist") => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// The commit that a branch is at.
@@ -260,8 +271,23 @@ impl Repository {
     /// As [`Repository::deliver`], but for races.
     pub fn preview(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
         self.with_retries(|repository| {
-            let snapshot = repository.read(delivery)?;
-            let plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
+            let mut snapshot = repository.read(delivery)?;
+            let mut plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
+            // A dry run, where there is no repository to ask in.
+            let is_missing = snapshot.commit.is_none() && repository.api.remote.create;
+            if role == Role::Infrastructure && !plan.owned && !is_missing {
+                for name in &delivery.accounts {
+                    if !repository.api.has_account(name)? {
+                        continue;
+                    }
+                    // Read after that: it may have been merged, and applied, since.
+                    snapshot = repository.read(delivery)?;
+                    plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
+                    if !plan.owned {
+                        return Err(Tried::Ended(Undelivered::Exists { name: name.clone() }));
+                    }
+                }
+            }
             let commit = snapshot.commit.clone().filter(|_| plan.is_empty());
             repository.snapshot = Some(snapshot);
             Ok(Outcome { commit, changes: plan.changes, files: files.len(), ..Outcome::default() })

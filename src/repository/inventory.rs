@@ -170,6 +170,8 @@ impl<T: Tree> Tree for Overlay<'_, T> {
 pub struct Plan {
     /// Whether the request had files here before.
     pub known: bool,
+    /// Whether one of the files that it has now was its own here before.
+    pub owned: bool,
     /// Files to write: only those whose content differs.
     pub writes: BTreeMap<RelativePath, Vec<u8>>,
     /// Files to remove: only those that are there.
@@ -208,6 +210,7 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
     refuse_impossible(role, request, &inventory_path, &owned)?;
     // The inventories that may list what is written over or removed.
     let mut suspects = BTreeSet::new();
+    plan.owned = files.paths().any(|path| owned.contains(path));
 
     for (path, content) in files.iter() {
         let present = tree.has(path)?;

@@ -7,6 +7,7 @@
 
 use super::changes::Changes;
 use super::{Backend, RootModule, TerraformSettings, sha256};
+use crate::config::is_in_the_clear;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::http;
 use anyhow::{Context, Result, bail};
@@ -184,7 +185,8 @@ impl Terraform {
     /// `https://…/api/packages/{owner}/terraform/state/`.
     ///
     /// # Errors
-    /// No `registry` where one is needed, a backend whose name is none, or no folder for the providers.
+    /// No `registry` where one is needed, a backend whose name is none, a variable that would have secrets sent in the
+    /// clear, or no folder for the providers.
     pub fn new(settings: &TerraformSettings, registry: Option<String>) -> Result<Self> {
         let own: BTreeMap<String, OsString> =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
@@ -209,6 +211,14 @@ impl Terraform {
         let mut environment = BTreeMap::new();
         for name in PASSED.iter().copied().chain(further.clone()) {
             if let Some(value) = own.get(name) {
+                // A proxy sees nothing of what is sent by https through it.
+                let is_proxy = name.to_ascii_lowercase().ends_with("_proxy");
+                if !is_proxy && !settings.insecure && value.to_str().is_some_and(is_in_the_clear) {
+                    bail!(
+                        "the environment variable {name} would have secrets sent in the clear: make it an https:// URL \
+                         (a Gitea says http in its workflows where its ROOT_URL does)"
+                    );
+                }
                 environment.insert(name.to_owned(), value.clone());
             }
         }
@@ -689,6 +699,7 @@ mod tests {
             lock_timeout: Duration::from_secs(3),
             lock_file: None,
             environment: vec!["EXTRA_SECRET".to_owned()],
+            insecure: false,
             backend: Backend::Gitea,
         };
         change(&mut settings);
@@ -751,6 +762,43 @@ mod tests {
                 "init -no-color -input=false",
             ]
         );
+    }
+
+    #[test]
+    fn no_variable_has_a_secret_sent_in_the_clear_but_to_this_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |name: &str, value: &str, insecure: bool| {
+            let own = [("HOME", folder.path().to_str().unwrap()), (name, value)];
+            let own = own.map(|(name, value)| (name.to_owned(), OsString::from(value))).into();
+            let settings = TerraformSettings {
+                program: "/bin/sh".to_owned(),
+                timeout: Duration::from_secs(20),
+                lock_timeout: Duration::from_secs(3),
+                lock_file: None,
+                environment: vec!["TF_HTTP_ADDRESS".to_owned()],
+                insecure,
+                backend: Backend::Gitea,
+            };
+            Terraform::with_environment(&settings, Some("https://gitea/".to_owned()), &own).map(drop)
+        };
+        for (name, value) in
+            [("GITEA_BASE_URL", "http://127.evil.example"), ("TF_HTTP_ADDRESS", " HTTP://states.example")]
+        {
+            let error = with(name, value, false).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("the environment variable {name} would have secrets sent in the clear")),
+                "{error}"
+            );
+            with(name, value, true).unwrap();
+        }
+        for (name, value) in [
+            ("GITEA_BASE_URL", "https://gitea.example.com"),
+            ("GITEA_BASE_URL", "http://127.0.0.1:3000"),
+            ("https_proxy", "http://proxy.example.com:3128"),
+            ("HTTPS_PROXY", "http://proxy.example.com:3128"),
+        ] {
+            with(name, value, false).unwrap();
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::request::{Role, Visibility};
 use super::validated::{ValidatedQuota, ValidatedTeam};
 use crate::file_tree::{FileTree, RelativePath};
-use crate::names::TeamId;
+use crate::names::{TeamId, Username};
 use crate::promise::{Outputs, Role as RepositoryRole};
 use crate::request::Identity;
 use crate::template::{Format, TemplateError, render as fill};
@@ -68,7 +68,7 @@ struct GiteaTeam {
 struct RoleBinding {
     role: &'static str,
     cluster_role: &'static str,
-    /// The form in which Gitea's OIDC names a team.
+    /// A team as Gitea's OIDC names it, behind the API server's prefix.
     group: String,
 }
 
@@ -97,6 +97,7 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
             (RepositoryRole::Catalog, catalog),
             (RepositoryRole::Infrastructure, infrastructure),
         ]),
+        accounts: vec![Username::from(&team.id)],
         status: serde_json::Map::from_iter([("email".to_owned(), team.email.as_str().into())]),
     })
 }
@@ -145,7 +146,7 @@ impl<'a> Context<'a> {
                 .map(|(name, role)| RoleBinding {
                     role: name,
                     cluster_role: cluster_role(role),
-                    group: format!("{}:{name}", team.id),
+                    group: team.group_prefix.group(&team.id, name),
                 })
                 .collect(),
             allowed_namespaces: team.allow_network_from.iter().map(|id| format!("team-{id}")).collect(),

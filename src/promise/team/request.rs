@@ -3,6 +3,7 @@
 //! The types are the API's only definition; the CRD is generated from them. The parser fills
 //! them from a request, or reports every fault at once.
 
+use crate::config::Config;
 use crate::document::Node;
 use crate::fields::{self, Fields, one_of};
 use crate::kratix::Status;
@@ -143,14 +144,14 @@ impl Visibility {
         [("public", Self::Public), ("limited", Self::Limited), ("private", Self::Private)];
 }
 
-/// Reads a Team's spec.
+/// Reads a Team's spec. An id that is an account of the platform's own, by `config`, is a fault as others are.
 ///
 /// # Errors
 /// Every fault of it.
-pub fn parse(spec: &Node) -> Result<TeamSpec, Vec<Violation>> {
+pub fn parse(spec: &Node, config: &Config) -> Result<TeamSpec, Vec<Violation>> {
     let mut faults = Vec::new();
     let spec = fields::read(spec, "spec", &mut faults, |spec| {
-        let id = spec.required("id", TeamId::parse);
+        let id = spec.required("id", |text| TeamId::parse(text)?.none_of(config.accounts()));
         let own = id.clone();
         let other = |text: &str| match TeamId::parse(text)? {
             other if Some(&other) == own.as_ref() => {

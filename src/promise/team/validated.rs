@@ -2,7 +2,7 @@
 
 use super::request::{Member, Role, TeamSpec, Visibility};
 use crate::config::Config;
-use crate::names::{Description, DisplayName, Email, TeamId};
+use crate::names::{Description, DisplayName, Email, GroupPrefix, TeamId};
 use crate::quantity::{Count, Quantity};
 
 /// A Team whose every value is known and keeps its rule.
@@ -28,6 +28,8 @@ pub struct ValidatedTeam {
     pub allow_network_from: Vec<TeamId>,
     /// The organisation's page in Gitea.
     pub organization_url: String,
+    /// What the API server puts before the groups of Gitea's.
+    pub group_prefix: GroupPrefix,
 }
 
 /// A quota whose every limit is known.
@@ -60,6 +62,7 @@ pub fn validate(spec: TeamSpec, config: &Config) -> ValidatedTeam {
             pods: quota.pods.unwrap_or(defaults.pods),
         },
         organization_url: format!("{}/{id}", config.gitea_url),
+        group_prefix: config.group_prefix.clone(),
         id,
         name,
         description: description.filter(|d| !d.as_str().is_empty()),
