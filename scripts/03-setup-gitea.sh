@@ -8,7 +8,8 @@
 #
 #   --host         Gitea's name, for people and for Pods; people's machines must find 127.0.0.1 under it (default:
 #                  gitea.127.0.0.1.nip.io, which DNS has; or a line in /etc/hosts)
-#   --existing     makes nothing: version, Actions, the token's rights, and each --runner are looked at
+#   --existing     makes nothing: version, Actions, the token's rights, who may make organisations, and each --runner are
+#                  looked at
 #   --only runners the runners in the cluster, when stage 5 has made their repositories
 #   --runner       the jobs of this repository with this label
 #   --image        of the runners, which the nodes have or can pull; without it pipelines/runner.Dockerfile is built with
@@ -37,7 +38,7 @@ for runner in "${runners[@]}"; do
 done
 case $only in '') ;; runners) [ ${#runners[@]} -gt 0 ] || fail "--only runners needs --runner" "see --help" ;; *) fail "--only must be runners" ;; esac
 [[ $host =~ ^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$ ]] || fail "--host must be a name" "as in --host gitea.example.com"
-[ -z "$existing" ] || [[ $existing =~ ^https://[^/]+/?$ ]] || fail "--existing must be an https:// address" "Kratix and Goldpath refuse others"
+[ -z "$existing" ] || [[ $existing =~ ^https://[^/@]+/?$ ]] || fail "--existing must be an https:// address" "Kratix and Goldpath refuse others"
 start
 need kubectl curl jq openssl
 # shellcheck source=/dev/null
@@ -181,6 +182,8 @@ gitea:
     indexer: {ISSUE_INDEXER_TYPE: db}
     repository: {DEFAULT_BRANCH: main}
     service: {DISABLE_REGISTRATION: true}
+    # Who makes a Team's organisation before Terraform does has the Team's groups in the cluster.
+    admin: {DISABLE_REGULAR_ORG_CREATION: true}
     actions: {ENABLED: true, DEFAULT_ACTIONS_URL: self}
     packages: {ENABLED: true}
 YAML
@@ -370,6 +373,29 @@ may() { # SCOPE METHOD PATH
   esac
 }
 
+# Gitea tells nobody its settings: it is asked to make, for people who are no administrators, an organisation of a name that
+# it reserves. Who may make none is told so (403) before the name is looked at (422).
+warn_of_organizations() {
+  local user users asked=0 may=()
+  gitea GET '/admin/users?limit=50'
+  users=$(jq -r '.[] | select(.is_admin | not) | .login' <<<"$answer" 2>/dev/null) || users=''
+  for user in $(head -n 20 <<<"$users"); do
+    gitea POST "/orgs?sudo=$user" '{"username": "api"}'
+    case $status in
+      403) ;;
+      422) may+=("$user") ;;
+      *) continue ;;
+    esac
+    asked=$((asked + 1))
+  done
+  if [ $asked -eq 0 ]; then
+    say "note: who may make organisations could not be found out: set DISABLE_REGULAR_ORG_CREATION = true in [admin] of Gitea's app.ini"
+  elif [ ${#may[@]} -gt 0 ]; then
+    say "warning: ${#may[@]} of $asked users may make organisations, as ${may[0]}: who makes a Team's before Terraform does gets the Team's rights in the cluster"
+    say "hint: set DISABLE_REGULAR_ORG_CREATION = true in [admin] of Gitea's app.ini, and restart it"
+  fi
+}
+
 verify_gitea() {
   [ -z "$dry" ] || return 0
   local found
@@ -386,6 +412,7 @@ verify_gitea() {
   may write:repository POST /repos/migrate
   gitea GET /admin/actions/runners
   [ "$status" = 200 ] || fail "Actions are off in $GITEA_URL: $status" "set ENABLED = true in [actions] of its app.ini"
+  warn_of_organizations
   say "Gitea $found at $GITEA_URL, with Actions"
 }
 

@@ -184,6 +184,10 @@ change() { # WHAT METHOD PATH [BODY]
     *) refused "$2" "$3" ;;
   esac
 }
+# Whether nobody reads on the way what is sent to a URL: by https, or on this machine. As `gitea.url` of the configuration.
+is_private() { # URL
+  [[ $1 =~ ^https://[^/@]+(/.*)?$ || $1 =~ ^http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?(/.*)?$ ]]
+}
 need_gitea() {
   need curl jq openssl
   if [ -z "${GITEA_URL:-}" ] && [ -s "$poc/gitea.env" ]; then
@@ -196,5 +200,6 @@ need_gitea() {
   for variable in GITEA_URL GITEA_ADMIN_TOKEN_FILE; do
     [ -n "${!variable:-}" ] || fail "$variable is not set" "see --help"
   done
+  is_private "$GITEA_URL" || fail "GITEA_URL would send the administrator's token in the clear" "make it https://, as in https://gitea.example.com"
   [ -n "$dry" ] || [ -s "$GITEA_ADMIN_TOKEN_FILE" ] || fail "$GITEA_ADMIN_TOKEN_FILE cannot be read"
 }

@@ -46,6 +46,9 @@ name='[A-Za-z0-9][A-Za-z0-9._-]*'
 [[ $capacity =~ ^[1-9][0-9]*$ ]] || fail "--capacity must be a number"
 : "${GITEA_URL:?is not set: see --help}"
 server=${GITEA_URL%/}
+# As is_private of lib.sh: this one is in an image of its own.
+[[ $server =~ ^https://[^/@]+(/.*)?$ || $server =~ ^http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?(/.*)?$ ]] ||
+  fail "GITEA_URL would send the token, and the secrets of the jobs, in the clear" "make it https://, as in https://gitea.example.com"
 for tool in curl jq git setpriv; do command -v "$tool" >/dev/null || fail "$tool is not on the PATH" "apt-get install curl jq git util-linux"; done
 program=$(command -v "${GITEA_RUNNER:-gitea-runner}") || fail "${GITEA_RUNNER:-gitea-runner} is no program" "GITEA_RUNNER names it; see https://gitea.com/gitea/runner"
 program=$(realpath "$program")

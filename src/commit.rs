@@ -30,7 +30,7 @@ pub enum Committed {
     Done(BTreeMap<Role, Outcome>),
     /// An earlier step has asked for an end.
     Stopped,
-    /// A file belongs to another request, and the status says so.
+    /// A file belongs to another request, or an account in Gitea to somebody else, and the status says so.
     Refused(String),
     /// Something failed that may pass, and Kratix is asked to run it again: why.
     Later(String),
@@ -143,21 +143,20 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             folders.write_status(&status)?;
             Ok(Committed::Done(outcomes))
         }
-        Err(Undelivered::Taken { repository, path, owner }) => {
-            let message = Undelivered::Taken { repository, path, owner: owner.clone() }.to_string();
-            let help = match owner {
-                Owner::Request(_) => "use another id, or delete that request first",
-                Owner::Nobody => "use another id, or have the file removed from the repository",
+        Err(error @ (Undelivered::Taken { .. } | Undelivered::Exists { .. })) => {
+            let (rule, help) = match &error {
+                Undelivered::Taken { owner: Owner::Request(_), .. } => {
+                    ("taken", "use another id, or delete that request first")
+                }
+                Undelivered::Taken { .. } => ("taken", "use another id, or have the file removed from the repository"),
+                _ => (
+                    "organization-exists",
+                    "use another id, or have an administrator of Gitea rename or remove it; what a deleted request has \
+                     made is gone once the pull request of its deletion is merged and applied",
+                ),
             };
-            let violation = Refusal::new("taken", message.clone()).help(help).at("spec.id", None);
-            refuse(folders, &object, "Delivered", &[violation], now)?;
-            Ok(Committed::Refused(message))
-        }
-        Err(error @ Undelivered::Exists { .. }) => {
             let message = error.to_string();
-            let help = "use another id, or have an administrator of Gitea rename or remove it; what a deleted request has made is \
-                        gone once the pull request of its deletion is merged and applied";
-            let violation = Refusal::new("organization-exists", message.clone()).help(help).at("spec.id", None);
+            let violation = Refusal::new(rule, message.clone()).help(help).at("spec.id", None);
             refuse(folders, &object, "Delivered", &[violation], now)?;
             Ok(Committed::Refused(message))
         }

@@ -3,14 +3,16 @@
 //! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-#[path = "trust/by_hand.rs"]
-mod by_hand;
-#[path = "trust/inventory.rs"]
-mod inventory;
 mod support;
 
 #[path = "trust/authors.rs"]
 mod authors;
+#[path = "trust/by_hand.rs"]
+mod by_hand;
+#[path = "trust/groups.rs"]
+mod groups;
+#[path = "trust/inventory.rs"]
+mod inventory;
 #[path = "trust/owners.rs"]
 mod owners;
 #[path = "trust/restored.rs"]

@@ -163,6 +163,11 @@ impl Site {
         serde_yaml::from_slice(&text).unwrap()
     }
 
+    /// Has the network do this until it is told otherwise.
+    pub fn disturb(&self, fault: Fault) {
+        *self.wire.fault.lock().unwrap() = fault;
+    }
+
     pub fn step(&self, name: &str, action: &str, config: &str) -> Output {
         let mut command = super::binary(name);
         command.current_dir(self.folder.path()).env("GOLDPATH_CONFIG", config).env("KRATIX_WORKFLOW_ACTION", action);
