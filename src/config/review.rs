@@ -131,9 +131,11 @@ fn read_policy(policy: &mut Fields<'_, '_>, source: &Source) -> PolicySettings {
 }
 
 fn read_waiver(waiver: &mut Fields<'_, '_>) -> Option<Waiver> {
-    let rule = waiver.required("rule", |text| match text {
-        NOT_WAIVED => Err(Refusal::new("waiver", format!("{} cannot be waived", quote(text)))),
-        _ => matching(text, "^[A-Za-z0-9._-]{1,100}$", "waiver", "is not the id of a rule", "write it as in `destroy`"),
+    let rule = waiver.required("rule", |text| match NOT_WAIVED.contains(&text) {
+        true => Err(Refusal::new("waiver", format!("{} cannot be waived", quote(text)))),
+        false => {
+            matching(text, "^[A-Za-z0-9._-]{1,100}$", "waiver", "is not the id of a rule", "write it as in `destroy`")
+        }
     });
     let module = waiver.required("module", RootModule::parse);
     let has_until = waiver.has("until");

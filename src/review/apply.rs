@@ -7,7 +7,9 @@
 //! that another has overtaken is stale for Terraform, and is made again.
 
 use super::comment::{self, Applied, AppliedResult};
-use super::judge::{Judged, Planned, Purpose, Review, Subject, records, side_by_side, with_record, words};
+use super::judge::{
+    Judged, Planned, Purpose, Review, Subject, deny_too_long, records, side_by_side, with_record, words,
+};
 use super::people::Unknown;
 use super::plan::PLAN;
 use super::site::{Merged, PullRequest, Record, Records};
@@ -138,7 +140,7 @@ impl Review<'_> {
     fn apply_one(&self, pending: &Pending, head: &str, applied: &Records) -> Result<Ended> {
         let module = &pending.subject.module;
         for _ in 0..TRIES {
-            let planned = match self.judge(&pending.subject, Purpose::Apply) {
+            let mut planned = match self.judge(&pending.subject, Purpose::Apply) {
                 Judged::Planned(planned) => planned,
                 Judged::Refused(findings) => {
                     let first = findings.first().map_or_else(String::new, |f| format!("{} {}", f.place, f.message));
@@ -154,15 +156,19 @@ impl Review<'_> {
                 self.remember(pending, head, &planned, Vec::new())?;
                 return Ok(Ended::Idle);
             }
-            if planned.has(Severity::Denied) {
-                let denied = planned.findings.iter().find(|finding| finding.severity == Severity::Denied);
-                let message = denied.map_or("", |finding| finding.message.as_str());
-                let reason = format!("it is denied by policy: {}: {message}", planned.rules(Severity::Denied));
-                return Ok(Ended::denied(reason));
+            if let Some(denied) = denied(&planned) {
+                return Ok(denied);
             }
             let approved_by = match self.approved(pending, &planned)? {
                 Ok(approved_by) => approved_by,
-                Err(Unapproved { reason, may_be: true }) => return self.ask_again(pending, &planned, reason),
+                Err(Unapproved { reason, may_be: true }) => {
+                    // What nobody can read is nobody's to approve.
+                    if let Err(failed) = planned.tell() {
+                        return Ok(self.failed(module, &failed));
+                    }
+                    deny_too_long(&mut [&mut *planned]);
+                    return denied(&planned).map_or_else(|| self.ask_again(pending, &planned, reason), Ok);
+                }
                 Err(Unapproved { reason, may_be: false }) => {
                     let next = "revert it, and propose it again from a branch that a person has pushed".to_owned();
                     return Ok(Ended::Refused { reason, next, url: None });
@@ -235,6 +241,9 @@ impl Review<'_> {
         let Some(shown) = site.said_in(pull, &context)?.into_iter().next() else {
             return unapproved(format!("#{number} was merged before its plan was there"));
         };
+        if shown.status != "success" {
+            return unapproved(format!("#{number} showed no plan that can be approved: {}", shown.description));
+        }
         if !records(&shown.target_url, "changes", &planned.digest) {
             let reason =
                 format!("the changes are not those that #{number} showed: the state, or what is real, has moved since");
@@ -251,6 +260,9 @@ impl Review<'_> {
         };
         if !site.is_recorded(pull, &comment)? {
             return unapproved(format!("somebody has edited the comment with the plan of #{number}"));
+        }
+        if !site.has_its_file(pull, &comment)? {
+            return unapproved(format!("somebody has removed the file with the whole plan of #{number}"));
         }
         let settings = site.settings;
         if !settings.needs_approval && !planned.has(Severity::NeedsOwner) {
@@ -378,6 +390,13 @@ impl Review<'_> {
             None => Ok(self.site.last_commit(&pending.subject.module)?),
         }
     }
+}
+
+/// What becomes of a plan that is denied; nothing for any other.
+fn denied(planned: &Planned<'_>) -> Option<Ended> {
+    let first = planned.findings.iter().find(|finding| finding.severity == Severity::Denied)?;
+    let rules = planned.rules(Severity::Denied);
+    Some(Ended::denied(format!("it is denied by policy: {rules}: {}", first.message)))
 }
 
 impl Pending {

@@ -71,6 +71,17 @@ pub struct OutputChange {
     pub after: Value,
 }
 
+impl OutputChange {
+    /// What is done to it.
+    pub fn action(&self) -> Action {
+        match (&self.before, &self.after) {
+            (Value::Null, _) => Action::Create,
+            (_, Value::Null) => Action::Delete,
+            _ => Action::Update,
+        }
+    }
+}
+
 impl Changes {
     /// Reads what `terraform show -json` prints of a plan.
     ///

@@ -10,7 +10,7 @@ mod text;
 mod whole;
 
 pub use applied::{Applied, AppliedResult, render_applied};
-pub use whole::whole;
+pub use whole::{too_long, whole, without_room};
 
 use crate::review::changes::{Action, Changes};
 use crate::review::rights::Difference;
@@ -30,7 +30,7 @@ pub const APPLY_MARKER: &str = "<!-- goldpath: apply -->";
 /// A comment has at most so many bytes.
 pub const LIMIT: usize = 60_000;
 
-/// The whole text has at most so many bytes.
+/// The root modules of the whole text have at most so many bytes together.
 pub const WHOLE_LIMIT: usize = 8 << 20;
 
 /// So many rows are shown, as long as they take no more bytes than this.
@@ -93,7 +93,7 @@ pub struct Page<'a> {
 impl Page<'_> {
     /// Whether something stands in the way of an apply.
     fn is_blocked(&self) -> bool {
-        self.unapprovable.is_some() || self.modules.iter().any(Planned::is_blocked)
+        self.unapprovable.is_some() || self.modules.iter().any(|m| m.outcome.is_blocked())
     }
 }
 
@@ -105,6 +105,17 @@ pub fn render(page: &Page<'_>) -> String {
 /// Whether [`render`] leaves something out that [`whole`] has.
 pub fn is_cut(page: &Page<'_>) -> bool {
     compose(page).1
+}
+
+/// Whether an address can be [`Page::whole`]: no other becomes a link.
+pub fn is_link(text: &str) -> bool {
+    address(text).is_some()
+}
+
+/// The address of the whole text in a comment that [`render`] made.
+pub fn link(comment: &str) -> Option<&str> {
+    // it ends the comment, and other people's text never does
+    comment.trim_end().strip_suffix('>')?.rsplit_once("\n[whole]: <").map(|(_, link)| link)
 }
 
 /// How many resources are made, changed and destroyed, and what else becomes of them.
@@ -172,12 +183,23 @@ fn word_of(severity: Severity) -> &'static str {
     }
 }
 
-impl<'a> Planned<'a> {
+impl<'a> Outcome<'a> {
     fn findings(&self) -> &'a [Finding] {
-        match self.outcome {
+        match self {
             Outcome::Plan { findings, .. } | Outcome::Refused(findings) => findings,
             Outcome::Failed { .. } => &[],
         }
+    }
+
+    /// Whether it stands in the way of an apply.
+    fn is_blocked(&self) -> bool {
+        !matches!(self, Outcome::Plan { .. }) || self.findings().iter().any(|f| f.severity == Severity::Denied)
+    }
+}
+
+impl<'a> Planned<'a> {
+    fn findings(&self) -> &'a [Finding] {
+        self.outcome.findings()
     }
 
     fn counts(&self) -> Counts {
@@ -189,11 +211,6 @@ impl<'a> Planned<'a> {
 
     fn has(&self, severity: Severity) -> bool {
         self.findings().iter().any(|f| f.severity == severity)
-    }
-
-    /// Whether it stands in the way of an apply.
-    fn is_blocked(&self) -> bool {
-        !matches!(self.outcome, Outcome::Plan { .. }) || self.has(Severity::Denied)
     }
 
     /// Whether an apply would do nothing.
@@ -285,9 +302,7 @@ fn compose(page: &Page<'_>) -> (String, bool) {
     let see = if page.whole.and_then(address).is_some() { ": see [the whole plan][whole]" } else { "" };
     let wants: Vec<usize> = sections.iter().map(|s| s.body(LIMIT, see).0.len().max(LEAST)).collect();
     let left = room - sections.iter().map(Section::frame).sum::<usize>();
-    // a finding's sentence is cut at 2,000 bytes
-    let is_long = page.modules.iter().any(|m| m.findings().iter().any(|f| f.message.len() > 1_700));
-    let mut is_cut = is_long || lost_warnings || lost_rows || lost_sections > 0;
+    let mut is_cut = lost_warnings || lost_rows || lost_sections > 0;
     for ((section, share), want) in sections.iter().zip(shares(&wants, left)).zip(wants) {
         let (body, cut) = section.body(if share < want { share } else { LIMIT }, see);
         is_cut |= cut;

@@ -77,7 +77,7 @@ impl Review<'_> {
         if !next.changes.is_empty() {
             let by_hand = workspace.plan(Mode::RefreshOnly, false)?.changes;
             if !by_hand.drift.is_empty() || !by_hand.outputs.is_empty() {
-                found.plan = Some((next.changes.summary(), workspace.show(&next)?));
+                found.plan = Some((next.changes.summary(), workspace.show(&next, comment::WHOLE_LIMIT)?));
             }
         }
         Ok(found)

@@ -2,6 +2,7 @@
 //! is shown and for the one that is applied.
 
 use super::changes::{Action, Changes};
+use super::comment::{self, Outcome, WHOLE_LIMIT};
 use super::policy::{Context, Policy};
 use super::site::{Folder, PullRequest, Site, approval_path};
 use super::terraform::{Failed, Mode, Plan, Terraform, Workspace};
@@ -59,7 +60,7 @@ pub(super) enum Judged<'r> {
 pub(super) struct Planned<'r> {
     pub workspace: Workspace<'r>,
     pub plan: Plan,
-    /// In Terraform's words, where it is to be shown.
+    /// In Terraform's words, where it is to be shown and can be.
     pub text: String,
     pub findings: Vec<Finding>,
     pub digest: String,
@@ -74,6 +75,48 @@ impl Planned<'_> {
     /// The rules that have a finding of this kind, as `destroy, owner`.
     pub fn rules(&self, severity: Severity) -> String {
         rules(&self.findings, severity)
+    }
+
+    /// What a comment tells of it: whether it `destroys` the whole root module, and by other providers than last time.
+    pub fn outcome(&self, destroys: bool, providers_changed: bool) -> Outcome<'_> {
+        Outcome::Plan {
+            changes: &self.plan.changes,
+            text: &self.text,
+            digest: &self.digest,
+            findings: &self.findings,
+            destroys,
+            versions: &self.plan.versions,
+            providers_changed,
+        }
+    }
+
+    /// Has Terraform tell it in its words.
+    ///
+    /// # Errors
+    /// See [`Failed`]; what is too long for people is denied, and no error.
+    pub fn tell(&mut self) -> Result<(), Failed> {
+        match self.workspace.show(&self.plan, WHOLE_LIMIT) {
+            Ok(text) => self.text = text,
+            Err(Failed::TooLong { size, .. }) => self.deny(comment::too_long(size, 0)),
+            Err(failed) => return Err(failed),
+        }
+        Ok(())
+    }
+
+    /// Denies it: its text is of no use to anybody then.
+    fn deny(&mut self, finding: Finding) {
+        self.text.clear();
+        self.findings.push(finding);
+        self.findings.sort();
+    }
+}
+
+/// Denies those of a pull request's plans, as they have been told, that cannot be shown whole beside the others: nobody
+/// can approve what nobody can read.
+pub(super) fn deny_too_long(plans: &mut [&mut Planned<'_>]) {
+    let outcomes: Vec<_> = plans.iter().map(|planned| planned.outcome(false, false)).collect();
+    for (place, finding) in comment::without_room(&outcomes) {
+        plans[place].deny(finding);
     }
 }
 
@@ -166,8 +209,11 @@ impl<'c> Review<'c> {
         };
         let findings = self.policy.check(&context, &plan.changes, &plan.json)?;
         let digest = plan.changes.digest(&subject.tree);
-        let text = if purpose == Purpose::Show { workspace.show(&plan)? } else { String::new() };
-        Ok(Judged::Planned(Box::new(Planned { workspace, plan, text, findings, digest })))
+        let mut planned = Planned { workspace, plan, text: String::new(), findings, digest };
+        if purpose == Purpose::Show {
+            planned.tell()?;
+        }
+        Ok(Judged::Planned(Box::new(planned)))
     }
 
     /// What keeps a root module from being planned at all.

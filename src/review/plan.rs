@@ -5,10 +5,10 @@
 //! on that the comment was last written.
 
 use super::comment::{self, Outcome, Page};
-use super::judge::{Judged, Planned, Purpose, Review, Subject, rules, side_by_side, with_record, words};
+use super::judge::{Judged, Planned, Purpose, Review, Subject, deny_too_long, rules, side_by_side, with_record, words};
 use super::people::Authors;
 use super::sha256;
-use super::site::{Merged, PullRequest, approved_module, comment_record};
+use super::site::{Comment, Merged, PullRequest, approved_module, comment_record};
 use super::{RootModule, Severity};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,7 +88,10 @@ impl Review<'_> {
             subjects.push(self.subject(module, head, &before, all.as_ref().unwrap_or(&changed))?);
             contents.extend(brought.map(|content| content.pull));
         }
-        let judged = side_by_side(at_once, &subjects, |subject| self.judge(subject, Purpose::Show));
+        let mut judged = side_by_side(at_once, &subjects, |subject| self.judge(subject, Purpose::Show));
+        let plans =
+            judged.iter_mut().filter_map(|judged| if let Judged::Planned(p) = judged { Some(&mut **p) } else { None });
+        deny_too_long(&mut plans.collect::<Vec<_>>());
         let failures: Vec<_> = judged.iter().map(|judged| failure(judged)).collect();
         let planned: Vec<_> = subjects
             .iter()
@@ -97,17 +100,11 @@ impl Review<'_> {
             .map(|((subject, judged), failure)| comment::Planned {
                 module: &subject.module,
                 outcome: match (judged, failure) {
-                    (Judged::Planned(planned), _) => Outcome::Plan {
-                        changes: &planned.plan.changes,
-                        text: &planned.text,
-                        digest: &planned.digest,
-                        findings: &planned.findings,
-                        destroys: subject.removed,
-                        versions: &planned.plan.versions,
-                        providers_changed: records
-                            .get(&subject.module)
-                            .is_some_and(|record| record.providers != planned.plan.versions),
-                    },
+                    (Judged::Planned(planned), _) => {
+                        let record = records.get(&subject.module);
+                        let is_other = record.is_some_and(|record| record.providers != planned.plan.versions);
+                        planned.outcome(subject.removed, is_other)
+                    }
                     (Judged::Refused(findings), _) => Outcome::Refused(findings),
                     (Judged::Failed(_), failure) => {
                         let (what, words) = failure.as_ref().map_or(("Terraform", ""), |(w, t)| (w, t));
@@ -183,7 +180,7 @@ impl Review<'_> {
         verdicts: &[(&'static str, String, String)],
     ) -> Result<Option<(String, u64)>> {
         let Some(comment) = self.site.comment(pull.number, comment::PLAN_MARKER)? else { return Ok(None) };
-        if self.site.recorded_since(pull, &comment)?.is_none() {
+        if self.site.recorded_since(pull, &comment)?.is_none() || !self.site.has_its_file(pull, &comment)? {
             return Ok(None);
         }
         for (subject, (state, text, digest)) in subjects.iter().zip(verdicts) {
@@ -196,7 +193,11 @@ impl Review<'_> {
         Ok(Some((comment_record(pull, &comment), comment.id)))
     }
 
-    /// Writes the comment, and gives the address that records it, and its id.
+    /// Writes the comment, with a file where it cannot hold everything, and gives the address that records it, and its
+    /// id.
+    ///
+    /// # Errors
+    /// A server that fails, or that does not keep all of it: then nothing is shown that could be approved.
     fn show(
         &self,
         pull: &PullRequest,
@@ -207,16 +208,7 @@ impl Review<'_> {
         let old = site.comment(pull.number, comment::PLAN_MARKER)?;
         let mut page = Page { commit: &pull.head.sha, modules: planned, whole: None, unapprovable };
         let whole = match comment::is_cut(&page) {
-            true => {
-                let text = comment::whole(&page);
-                let name = format!("plan-{}.txt", &sha256(text.as_bytes())[..16]);
-                // A link in a comment that somebody has edited may lead anywhere.
-                let ours = old.as_ref().filter(|old| site.is_recorded(pull, old).unwrap_or(false));
-                match ours.and_then(|old| link_to(&old.body, &name)) {
-                    Some(url) => Some(url.to_owned()),
-                    None => Some(format!("{}?{name}", site.attach(pull.number, &name, text)?)),
-                }
-            }
+            true => Some(self.attach(pull, old.as_ref(), comment::whole(&page))?),
             false => None,
         };
         page.whole = whole.as_deref();
@@ -225,7 +217,36 @@ impl Review<'_> {
             Some(old) if old.body == body => old,
             old => site.write_comment(pull.number, old.as_ref(), &body)?,
         };
+        ensure!(written.body == body, "Gitea has written another comment into #{} than it was sent", pull.number);
         Ok((comment_record(pull, &written), written.id))
+    }
+
+    /// Attaches the whole text, where the `old` comment does not lead to it already, and gives its address.
+    fn attach(&self, pull: &PullRequest, old: Option<&Comment>, text: String) -> Result<String> {
+        let site = &self.site;
+        let name = format!("plan-{}.txt", &sha256(text.as_bytes())[..16]);
+        // A link in a comment that somebody has edited may lead anywhere.
+        if let Some(old) = old
+            && let Some(link) = comment::link(&old.body).filter(|link| link.ends_with(&format!("?{name}")))
+            && site.is_recorded(pull, old)?
+            && site.has_its_file(pull, old)?
+        {
+            return Ok(link.to_owned());
+        }
+        let size = text.len();
+        let link = site.attach(pull.number, &name, text).with_context(|| {
+            format!(
+                "the plan is too long for a comment, and cannot be attached to #{} as a file of {size} bytes: \
+                 `[attachment]` of Gitea's app.ini must allow it",
+                pull.number
+            )
+        })?;
+        let link = format!("{link}?{name}");
+        ensure!(
+            comment::is_link(&link),
+            "the plan is too long for a comment, and `{link}` is no address to link: set Gitea's ROOT_URL"
+        );
+        Ok(link)
     }
 
     /// The state of the whole pull request, and why.
@@ -311,11 +332,4 @@ fn failure(judged: &Judged<'_>) -> Option<(String, String)> {
         }
         _ => None,
     }
-}
-
-/// The link of a comment of ours that ends in `?` and a name.
-fn link_to<'b>(body: &'b str, name: &str) -> Option<&'b str> {
-    let end = body.find(&format!("?{name}"))? + 1 + name.len();
-    let begin = body[..end].rfind("https://")?;
-    Some(&body[begin..end])
 }

@@ -12,8 +12,11 @@ use rego::Rules;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The rule that no waiver covers: what breaks it is no root module that could be reviewed.
-pub const NOT_WAIVED: &str = "root-module";
+/// The rule that what has too long a plan breaks: nobody could read it whole.
+pub const TOO_LONG: &str = "too-long";
+
+/// The rules that no waiver covers: what breaks one could not be reviewed.
+pub const NOT_WAIVED: [&str; 2] = ["root-module", TOO_LONG];
 
 /// What rules look at beside the plan.
 #[derive(Clone, Copy)]
@@ -82,7 +85,7 @@ impl<'a> Policy<'a> {
         };
         let stops = matches!(finding.severity, Severity::Denied | Severity::NeedsOwner);
         match self.settings.waivers.iter().find(holds) {
-            Some(waiver) if stops && finding.rule != NOT_WAIVED => {
+            Some(waiver) if stops && !NOT_WAIVED.contains(&finding.rule.as_str()) => {
                 let until = waiver.until.map(|t| t.strftime(" until %Y-%m-%d %H:%M UTC").to_string());
                 let message = format!("{} (waived{}: {})", finding.message, until.unwrap_or_default(), waiver.reason);
                 Finding { severity: Severity::Waived, message, ..finding }
@@ -350,23 +353,24 @@ mod tests {
     }
 
     #[test]
-    fn no_waiver_covers_what_is_no_root_module() {
-        let policy_settings = PolicySettings {
-            waivers: vec![Waiver {
-                rule: NOT_WAIVED.to_owned(),
-                module: RootModule::parse("teams/alpha").unwrap(),
-                until: None,
-                reason: "x".to_owned(),
-            }],
-            ..PolicySettings::default()
-        };
-        let (module, organizations) = (RootModule::parse("teams/alpha").unwrap(), BTreeMap::new());
-        let now = Timestamp::UNIX_EPOCH;
-        let context =
-            Context { module: &module, request: None, deletes: false, organizations: &organizations, stray: &[], now };
-        let (rule, place, message) = (NOT_WAIVED.to_owned(), String::new(), String::new());
-        let finding = Finding { severity: Severity::Denied, rule, place, message };
-        assert_eq!(Policy::new(&policy_settings).unwrap().waive(finding.clone(), &context), finding);
+    fn no_waiver_covers_what_cannot_be_reviewed() {
+        for rule in NOT_WAIVED {
+            let module = RootModule::parse("teams/alpha").unwrap();
+            let waiver = Waiver { rule: rule.to_owned(), module: module.clone(), until: None, reason: "x".to_owned() };
+            let policy_settings = PolicySettings { waivers: vec![waiver], ..PolicySettings::default() };
+            let (organizations, now) = (BTreeMap::new(), Timestamp::UNIX_EPOCH);
+            let context = Context {
+                module: &module,
+                request: None,
+                deletes: false,
+                organizations: &organizations,
+                stray: &[],
+                now,
+            };
+            let (rule, place, message) = (rule.to_owned(), String::new(), String::new());
+            let finding = Finding { severity: Severity::Denied, rule, place, message };
+            assert_eq!(Policy::new(&policy_settings).unwrap().waive(finding.clone(), &context), finding);
+        }
     }
 
     #[test]

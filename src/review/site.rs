@@ -6,7 +6,7 @@
 
 use super::judge::with_record;
 use super::plan::PLAN;
-use super::{RootModule, Settings, sha256};
+use super::{RootModule, Settings, comment, sha256};
 use crate::config::{Config, GiteaRemote, NamedFile, Remote};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::{Failure, Gitea, Nothing};
@@ -16,7 +16,7 @@ use crate::repository::snapshot::{Entry, Snapshot, list};
 use crate::repository::{Api, User};
 use crate::request::Identity;
 use crate::violation::is_deceptive;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
@@ -120,6 +120,13 @@ pub(super) struct Issue {
     html_url: String,
     pub body: String,
     user: User,
+}
+
+/// A file that is attached to a pull request.
+#[derive(Deserialize)]
+struct Attachment {
+    browser_download_url: String,
+    size: u64,
 }
 
 /// A root module at one commit.
@@ -414,14 +421,22 @@ impl<'c> Site<'c> {
     }
 
     /// Attaches a text to a pull request, and gives its address.
-    pub fn attach(&self, number: u64, name: &str, text: String) -> Result<String, Failure> {
-        #[derive(Deserialize)]
-        struct Attachment {
-            browser_download_url: String,
-        }
-        let number = number.to_string();
+    pub fn attach(&self, number: u64, name: &str, text: String) -> Result<String> {
+        let (number, size) = (number.to_string(), text.len() as u64);
         let path = self.api.path(&["issues", &number, "assets"]);
-        Ok(self.api.gitea.upload::<Attachment>(&path, name, text)?.browser_download_url)
+        let kept: Attachment = self.api.gitea.upload(&path, name, text)?;
+        ensure!(kept.size == size, "Gitea has kept {} of {size} bytes", kept.size);
+        Ok(kept.browser_download_url)
+    }
+
+    /// Whether the file is there that a comment with a plan leads to, where it does: any writer can remove it, and
+    /// nobody can change it.
+    pub fn has_its_file(&self, pull: &PullRequest, comment: &Comment) -> Result<bool, Failure> {
+        let Some(link) = comment::link(&comment.body) else { return Ok(true) };
+        let number = pull.number.to_string();
+        let path = self.api.path(&["issues", &number, "assets"]);
+        let files: Vec<Attachment> = self.api.gitea.get(&path, &[])?.unwrap_or_default();
+        Ok(files.iter().any(|file| link.split('?').next() == Some(&file.browser_download_url)))
     }
 
     /// Gitea, as who may ask for other people's rights: with the token that Terraform's provider has, where there is one.

@@ -52,8 +52,8 @@ const SECRET: &[&str] = &["GITEA_TOKEN", "TF_HTTP_PASSWORD"];
 /// A shorter value is hidden nowhere: it would blank out words that mean nothing.
 const MIN_SECRET: usize = 6;
 
-/// How much is kept of the head of an output, and of its tail, in bytes.
-const MAX_OUTPUT: usize = 4 << 20;
+/// How much is kept of the head of what Terraform only talks, and of its tail, in bytes.
+const MAX_ENDS: usize = 4 << 20;
 /// The longest JSON of a plan, in bytes.
 const MAX_JSON: usize = 64 << 20;
 /// How much is told of what went wrong, in bytes.
@@ -141,6 +141,18 @@ pub enum Failed {
         what: String,
         /// Terraform's own words.
         words: String,
+    },
+    /// It prints more than is read. What is cut must not be taken for all.
+    #[error(
+        "`{what}` prints {size} bytes, and at most {limit} are read: make several root modules of it, or its values shorter"
+    )]
+    TooLong {
+        /// The command, as `show`.
+        what: String,
+        /// What it prints, in bytes.
+        size: u64,
+        /// What is read, in bytes.
+        limit: u64,
     },
     /// It could not be run.
     #[error("{0:#}")]
@@ -370,7 +382,7 @@ impl Workspace<'_> {
             arguments.push("-lockfile=readonly");
         }
         arguments.extend(backend.iter().map(String::as_str));
-        self.run("init", &arguments, MAX_OUTPUT).map(drop)
+        self.run("init", &arguments).map(drop)
     }
 
     /// Whether the files are written as `terraform fmt` would.
@@ -378,7 +390,7 @@ impl Workspace<'_> {
     /// # Errors
     /// [`Failed::Failed`] with the differences.
     pub fn check_format(&self) -> Result<(), Failed> {
-        self.run("fmt", &["fmt", "-no-color", "-check", "-diff"], MAX_OUTPUT).map(drop)
+        self.run("fmt", &["fmt", "-no-color", "-check", "-diff"]).map(drop)
     }
 
     /// Whether the root module is right in itself.
@@ -386,7 +398,7 @@ impl Workspace<'_> {
     /// # Errors
     /// See [`Failed`].
     pub fn validate(&self) -> Result<(), Failed> {
-        self.run("validate", &["validate", "-no-color"], MAX_OUTPUT).map(drop)
+        self.run("validate", &["validate", "-no-color"]).map(drop)
     }
 
     /// Plans; `lock` says whether to keep others from the state meanwhile.
@@ -404,9 +416,9 @@ impl Workspace<'_> {
             Mode::Destroy => arguments.push("-destroy"),
             Mode::RefreshOnly => arguments.push("-refresh-only"),
         }
-        self.run("plan", &arguments, MAX_OUTPUT)?;
+        self.run("plan", &arguments)?;
         let name = file.display().to_string();
-        let json = self.run("show", &["show", "-no-color", "-json", &name], MAX_JSON)?;
+        let json = self.read("show", &["show", "-no-color", "-json", &name], MAX_JSON)?;
         Ok(Plan {
             changes: Changes::parse(json.as_bytes())?,
             json: serde_json::from_str(&json).context("the plan is no JSON")?,
@@ -418,10 +430,10 @@ impl Workspace<'_> {
     /// Tells a plan in Terraform's words, in which it masks sensitive values itself.
     ///
     /// # Errors
-    /// See [`Failed`].
-    pub fn show(&self, plan: &Plan) -> Result<String, Failed> {
+    /// See [`Failed`]; [`Failed::TooLong`] for more than `max` bytes.
+    pub fn show(&self, plan: &Plan, max: usize) -> Result<String, Failed> {
         let file = plan.file.display().to_string();
-        let text = self.run("show", &["show", "-no-color", &file], MAX_OUTPUT)?;
+        let text = self.read("show", &["show", "-no-color", &file], max)?;
         Ok(self.terraform.without_secrets(&text))
     }
 
@@ -440,7 +452,7 @@ impl Workspace<'_> {
         }
         let apply = |plan: &Plan| {
             let file = plan.file.display().to_string();
-            self.run("apply", &["apply", "-no-color", "-input=false", &self.lock_timeout(), &file], MAX_OUTPUT)
+            self.run("apply", &["apply", "-no-color", "-input=false", &self.lock_timeout(), &file])
         };
         apply(plan)?;
         if plan.changes.remakes_a_member() {
@@ -449,7 +461,7 @@ impl Workspace<'_> {
                 apply(&rest)?;
             }
         }
-        let json = self.run("output", &["output", "-no-color", "-json"], MAX_JSON)?;
+        let json = self.read("output", &["output", "-no-color", "-json"], MAX_JSON)?;
         let outputs: BTreeMap<String, Output> =
             serde_json::from_str(&json).context("the outputs are not what Terraform should print")?;
         let open = outputs.into_iter().filter(|(_, output)| !output.sensitive);
@@ -509,25 +521,33 @@ impl Workspace<'_> {
         Some(Lock { id: holder.id, who: holder.who, operation: holder.operation, created: holder.created })
     }
 
-    /// Runs Terraform, and gives what it prints.
-    fn run(&self, what: &str, arguments: &[&str], max: usize) -> Result<String, Failed> {
+    /// Runs Terraform, and gives all that it prints: at most `max` bytes.
+    fn read(&self, what: &str, arguments: &[&str], max: usize) -> Result<String, Failed> {
+        let mut stdout = self.run(what, arguments)?;
+        let (size, limit) = (stdout.metadata().context("cannot read what Terraform prints")?.len(), max as u64);
+        if size > limit {
+            return Err(Failed::TooLong { what: what.to_owned(), size, limit });
+        }
+        Ok(String::from_utf8_lossy(&part(&mut stdout, 0, size)?).into_owned())
+    }
+
+    /// Runs Terraform, and gives the file with what it prints.
+    fn run(&self, what: &str, arguments: &[&str]) -> Result<File, Failed> {
         let started = Timestamp::now();
         let timeout = self.terraform.settings.timeout;
         let mut command = Command::new(&self.terraform.program);
         command.args(arguments).current_dir(self.module()).env_clear().envs(&self.environment);
-        let ended = run(command, timeout, GRACE, max)
+        let ended = run(command, timeout, GRACE)
             .with_context(|| format!("cannot run `{}`", self.terraform.program.display()))?;
         let Some(status) = ended.status else {
             return Err(Failed::TimedOut { what: what.to_owned(), after: timeout });
         };
         if status.success() {
-            return match ended.cut {
-                true if max == MAX_JSON => Err(Failed::Other(anyhow::anyhow!("`{what}` prints more than {max} bytes"))),
-                _ => Ok(ended.stdout),
-            };
+            return Ok(ended.stdout);
         }
         // `fmt` prints its differences where others print results.
-        let text = if ended.stderr.trim().is_empty() { ended.stdout } else { ended.stderr };
+        let stderr = ends(ended.stderr, MAX_ENDS)?;
+        let text = if stderr.trim().is_empty() { ends(ended.stdout, MAX_ENDS)? } else { stderr };
         let words = words(&self.terraform.without_secrets(&text), self.folder.path());
         if what == "apply" && words.contains("Saved plan is stale") {
             return Err(Failed::Stale);
@@ -545,10 +565,8 @@ impl Workspace<'_> {
 struct Ended {
     /// None if it took too long.
     status: Option<ExitStatus>,
-    stdout: String,
-    stderr: String,
-    /// Whether something of its output is missing.
-    cut: bool,
+    stdout: File,
+    stderr: File,
 }
 
 /// Runs a program in a process group of its own, so that what it has started ends with it: when its time is
@@ -556,7 +574,7 @@ struct Ended {
 ///
 /// It prints into files that have no name, not into pipes: should this process be killed, an apply goes on to
 /// its end, and leaves a state that is true and no lock.
-fn run(mut command: Command, timeout: Duration, grace: Duration, max: usize) -> Result<Ended> {
+fn run(mut command: Command, timeout: Duration, grace: Duration) -> Result<Ended> {
     let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).process_group(0);
     let mut child = command.spawn()?;
@@ -574,8 +592,7 @@ fn run(mut command: Command, timeout: Duration, grace: Duration, max: usize) -> 
         child.wait()?;
         status = None;
     }
-    let ((stdout, cut_stdout), (stderr, cut_stderr)) = (read(stdout, max)?, read(stderr, max)?);
-    Ok(Ended { status, stdout, stderr, cut: cut_stdout || cut_stderr })
+    Ok(Ended { status, stdout, stderr })
 }
 
 fn wait(child: &mut Child, deadline: Instant) -> Result<Option<ExitStatus>> {
@@ -599,25 +616,27 @@ fn is_over(child: &Child) -> Result<bool> {
     Ok(waitid(WaitId::Pid(Pid::from_child(child)), options)?.is_some())
 }
 
-/// Reads what was printed: at most `max` bytes of its head and as many of its tail; and whether something is missing.
-fn read(mut from: File, max: usize) -> Result<(String, bool)> {
+/// So many bytes of a file.
+fn part(file: &mut File, begin: u64, length: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(begin))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What was said of a failure: at most `max` bytes of its head and as many of its tail.
+fn ends(mut from: File, max: usize) -> Result<String> {
     let (size, max) = (from.metadata()?.len(), u64::try_from(max)?);
-    let mut part = |begin: u64, length: u64| -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        from.seek(SeekFrom::Start(begin))?;
-        (&from).take(length).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
     if size <= 2 * max {
-        return Ok((String::from_utf8_lossy(&part(0, size)?).into_owned(), false));
+        return Ok(String::from_utf8_lossy(&part(&mut from, 0, size)?).into_owned());
     }
-    let (mut head, mut tail) = (part(0, max)?, part(size - max, max)?);
+    let (mut head, mut tail) = (part(&mut from, 0, max)?, part(&mut from, size - max, max)?);
     // Whole lines, so that no part of a secret is left that would not be found.
     head.truncate(head.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
     tail.drain(..tail.iter().position(|byte| *byte == b'\n').map_or(tail.len(), |end| end + 1));
     head.extend_from_slice("[…]\n".as_bytes());
     head.append(&mut tail);
-    Ok((String::from_utf8_lossy(&head).into_owned(), true))
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// Terraform's words as plain text: without colours and frames, and without the folder, which is another one
@@ -849,7 +868,7 @@ mod tests {
             .args(["-c", "sh -c 'trap \"\" INT; sleep 60; sleep 60' & echo $! >\"$0\"; trap 'exit 3' INT; wait"])
             .arg(&pids);
         let start = Instant::now();
-        let ended = run(command, Duration::from_millis(500), Duration::from_secs(1), MAX_OUTPUT).unwrap();
+        let ended = run(command, Duration::from_millis(500), Duration::from_secs(1)).unwrap();
         assert!(ended.status.is_none() && start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         let child = fs::read_to_string(pids).unwrap();
         let state = || fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
@@ -871,16 +890,32 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_output_whole_lines_of_both_ends_are_kept() {
+    fn of_long_words_whole_lines_of_both_ends_are_kept() {
         let text = (0..1000).map(|n| format!("line {n}\n")).collect::<String>();
         let file = |text: &str| {
             let mut file = tempfile::tempfile().unwrap();
             std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
             file
         };
-        let (kept, cut) = read(file(&text), 30).unwrap();
-        assert_eq!((kept.as_str(), cut), ("line 0\nline 1\nline 2\nline 3\n[…]\nline 997\nline 998\nline 999\n", true));
-        assert_eq!(read(file(&text), 5000).unwrap(), (text, false));
+        let kept = "line 0\nline 1\nline 2\nline 3\n[…]\nline 997\nline 998\nline 999\n";
+        assert_eq!(ends(file(&text), 30).unwrap(), kept);
+        assert_eq!(ends(file(&text), 5000).unwrap(), text);
+    }
+
+    #[test]
+    fn a_plan_is_read_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan =
+            "case \"$*\" in\n*-json*) echo '{\"format_version\": \"1.2\"}' ;;\nshow*) printf 0123456789 ;;\nesac";
+        let terraform = script(folder.path(), plan, &[], |_| {});
+        let workspace = terraform.open(&module(), &FileTree::default()).unwrap();
+        let plan = workspace.plan(Mode::Normal, false).unwrap();
+        assert_eq!(workspace.show(&plan, 10).unwrap(), "0123456789");
+        let failed = workspace.show(&plan, 9).unwrap_err();
+        assert!(matches!(failed, Failed::TooLong { size: 10, limit: 9, .. }), "{failed}");
+        let expected =
+            "`show` prints 10 bytes, and at most 9 are read: make several root modules of it, or its values shorter";
+        assert_eq!(failed.to_string(), expected);
     }
 
     #[test]

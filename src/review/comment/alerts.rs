@@ -95,17 +95,27 @@ fn tells_destruction(finding: &Finding) -> bool {
 
 /// A finding as a sentence of about `max` bytes.
 pub(super) fn sentence(finding: &Finding, max: usize) -> String {
-    let mut out = format!("({})", prose(&finding.rule, 40));
+    cut_sentence(finding, 40, 80, max)
+}
+
+/// Whether a sentence of about `max` bytes cuts nothing of a finding.
+pub(super) fn is_whole(finding: &Finding, max: usize) -> bool {
+    sentence(finding, max) == cut_sentence(finding, usize::MAX, usize::MAX, usize::MAX)
+}
+
+fn cut_sentence(finding: &Finding, rule: usize, place: usize, max: usize) -> String {
+    let mut out = format!("({})", prose(&finding.rule, rule));
     if !finding.place.is_empty() {
-        let _ = write!(out, " {}", code(&finding.place, 80));
+        let _ = write!(out, " {}", code(&finding.place, place));
     }
     out.push_str(": ");
     let left = max.saturating_sub(out.len());
     out + &prose(&finding.message, left)
 }
 
-/// So many addresses are named in a warning.
+/// So many addresses are named in a warning, each with at most so many bytes.
 pub(super) const NAMED: usize = 3;
+pub(super) const ADDRESS: usize = 70;
 
 /// The first `number` of them, and whether there are others.
 pub(super) fn first(all: impl Iterator<Item = String>, number: usize) -> String {
@@ -118,7 +128,7 @@ pub(super) fn first(all: impl Iterator<Item = String>, number: usize) -> String 
 
 /// The first addresses and how many others there are; none without any.
 fn addresses<'a>(mut resources: impl Iterator<Item = &'a ResourceChange>) -> Option<String> {
-    let first: Vec<String> = resources.by_ref().take(NAMED).map(|r| code(&r.address, 70)).collect();
+    let first: Vec<String> = resources.by_ref().take(NAMED).map(|r| code(&r.address, ADDRESS)).collect();
     let more = match resources.count() {
         0 => String::new(),
         number => format!(" and {} more", count(number)),

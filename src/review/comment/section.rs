@@ -1,7 +1,8 @@
 //! What can be opened: one root module's findings and plan.
 
-use super::alerts::{NAMED, SENTENCE, first, sentence};
-use super::text::{code, count, counted, fenced, without_legend};
+use super::alerts::{ADDRESS, NAMED, SENTENCE, first, is_whole, sentence};
+use super::text::{code, count, counted, fenced, fits, without_legend};
+use super::whole::list;
 use super::{Outcome, Planned, word_of};
 use crate::review::Finding;
 use std::fmt::Write as _;
@@ -12,13 +13,22 @@ pub(super) const DETAILS_END: &str = "\n</details>\n";
 /// The least room that a part's body can do with.
 pub(super) const LEAST: usize = 200;
 
+/// A finding has at most so many bytes, and so many drifted addresses and providers are named.
+const FINDING: usize = 2_000;
+const DRIFTED: usize = 20;
+const PROVIDERS: usize = 5;
+
 /// What can be opened for one root module.
 pub(super) struct Section<'a> {
     pub head: String,
     items: Vec<String>,
+    /// What is done to what, where the text cannot tell it.
+    list: String,
     info: &'static str,
     text: &'a str,
     pub tail: String,
+    /// Whether something is left out already.
+    is_cut: bool,
 }
 
 impl<'a> Section<'a> {
@@ -31,28 +41,33 @@ impl<'a> Section<'a> {
         };
         let open = if is_only { " open" } else { "" };
         let head = format!("\n<details{open}><summary><code>{}</code> {}</summary>\n", planned.module, planned.mark());
-        let is_told = |f: &Finding| is_only && sentence(f, 2_000) == sentence(f, SENTENCE);
+        let is_told = |f: &Finding| is_only && sentence(f, FINDING) == sentence(f, SENTENCE);
         let mut items: Vec<String> = planned
             .findings()
             .iter()
             .filter(|f| !is_told(f))
-            .map(|f| format!("- **{}** {}\n", word_of(f.severity), sentence(f, 2_000)))
+            .map(|f| format!("- **{}** {}\n", word_of(f.severity), sentence(f, FINDING)))
             .collect();
-        let mut tail = String::new();
+        let (mut tail, mut all_changes) = (String::new(), String::new());
+        let mut is_cut = !planned.findings().iter().all(|f| is_whole(f, FINDING));
         if let Outcome::Plan { digest, versions, changes, .. } = planned.outcome {
+            all_changes = list(changes);
+            is_cut |= changes.drift.len() > DRIFTED || !changes.drift.iter().all(|r| fits(&r.address, ADDRESS));
             if !changes.drift.is_empty() && (!is_only || changes.drift.len() > NAMED) {
-                let all = first(changes.drift.iter().map(|r| code(&r.address, 200)), 20);
+                let all = first(changes.drift.iter().map(|r| code(&r.address, 200)), DRIFTED);
                 items.push(format!("- Changed by hand since the last apply: {all}\n"));
             }
             let _ = write!(tail, "\nChanges: {}", code(&format!("sha256:{digest}"), 80));
             if !versions.is_empty() {
-                let all = first(versions.iter().map(|(name, version)| code(&format!("{name} {version}"), 80)), 5);
+                let shown = |(name, version): &(String, String)| format!("{name} {version}");
+                is_cut |= versions.len() > PROVIDERS || !versions.iter().all(|v| fits(&shown(v), 80));
+                let all = first(versions.iter().map(|v| code(&shown(v), 80)), PROVIDERS);
                 let _ = write!(tail, "\nProviders: {all}");
             }
             tail.push('\n');
         }
         tail.push_str(DETAILS_END);
-        Self { head, items, info, text, tail }
+        Self { head, items, list: all_changes, info, text, tail, is_cut }
     }
 
     /// All root modules that stay as they are, in one.
@@ -68,7 +83,8 @@ impl<'a> Section<'a> {
             })
             .collect();
         let head = format!("\n<details><summary>{} without changes</summary>\n", counted(items.len(), "root module"));
-        (!items.is_empty()).then_some(Self { head, items, info: "", text: "", tail: DETAILS_END.to_owned() })
+        let (list, info, text, tail) = (String::new(), "", "", DETAILS_END.to_owned());
+        (!items.is_empty()).then_some(Self { head, items, list, info, text, tail, is_cut: false })
     }
 
     /// The bytes around the body.
@@ -81,7 +97,7 @@ impl<'a> Section<'a> {
         let mut out = String::new();
         // findings must not take all the room from the plan
         let part = if self.text.is_empty() { room } else { room / 2 };
-        let mut is_cut = false;
+        let mut is_cut = self.is_cut;
         for (shown, item) in self.items.iter().enumerate() {
             out.push_str(if shown == 0 { "\n" } else { "" });
             if out.len() + item.len() + 40 > part {
@@ -91,11 +107,24 @@ impl<'a> Section<'a> {
             }
             out.push_str(item);
         }
-        if self.text.trim().is_empty() {
-            return (out, is_cut);
+        let block = |out: &str, text, see| fenced(self.info, text, room.saturating_sub(out.len() + 1), see);
+        let text = self.text.trim_end();
+        let mut told = (!text.is_empty()).then(|| block(&out, text, see));
+        // what the text does not tell whole, the list does: it has room before the text, and is never cut
+        if !self.list.is_empty() && told.as_ref().is_none_or(|told| told.is_cut) {
+            let list = block(&out, &self.list, "");
+            match list.is_cut {
+                true => out.push_str(&format!("\n… {}{see}\n", counted(self.list.lines().count(), "change"))),
+                false => out.push_str(&format!("\n{}", list.markdown)),
+            }
+            is_cut |= list.is_cut;
+            told = told.map(|_| block(&out, text, see));
         }
-        out.push('\n');
-        let block = fenced(self.info, self.text, room.saturating_sub(out.len()), see);
-        (out + &block.markdown, is_cut || block.is_cut)
+        if let Some(told) = told {
+            out.push('\n');
+            out.push_str(&told.markdown);
+            is_cut |= told.is_cut;
+        }
+        (out, is_cut)
     }
 }

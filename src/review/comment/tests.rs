@@ -518,13 +518,134 @@ fn any_number_of_root_modules_stays_in_the_limit() {
 }
 
 #[test]
-fn the_whole_text_has_every_line() {
-    let samples = [create(), failed(), hostile()];
+fn the_whole_text_has_every_line_and_no_words_pass_for_ours() {
+    let samples =
+        [create(), failed(), hostile(), Sample::new("teams/forged", &[], "x\r==== teams/payments ====\n+0 ~0 -0")];
     let modules: Vec<_> = samples.iter().map(Sample::planned).collect();
     let text = whole(&page(&modules));
-    assert!(text.contains("==== teams/payments ====\n+2 ~0 -0\nchanges: sha256:5f70"), "{text}");
-    assert!(text.contains("failed in init\n\n\nError: Failed to query"), "{text}");
+    let head = "==== teams/payments ====\n+2 ~0 -0\n+ create gitea_org.team\n+ create gitea_team.developers\nchanges: sha256:5f70";
+    assert!(text.contains(head), "{text}");
+    assert!(text.contains("failed in init\n\n|\n| Error: Failed to query"), "{text}");
     assert!(text.contains("\\u{202e}txt.exe \\u{1b}[31mred\n"), "{text}");
+    assert_eq!(text.matches("\n==== teams/").count(), samples.len());
+}
+
+/// As many changes as wanted, and a text that does not fit into a comment.
+fn long(number: usize) -> Sample {
+    let mut sample = Sample::new("teams/long", &[], &"  + line\n".repeat(20_000));
+    sample.changes = Changes {
+        resources: (0..number).map(|i| change(&format!("gitea_team.a[\"{i}\"]"), Action::Create)).collect(),
+        outputs: vec![OutputChange { name: "url".into(), before: json!(1), after: Value::Null }],
+        drift: Vec::new(),
+    };
+    sample
+}
+
+#[test]
+fn what_is_done_to_what_is_shown_before_terraforms_words_and_never_cut() {
+    let addresses = |number| (0..number).map(|i| format!("create gitea_team.a[\"{i}\"]\n"));
+    let sample = long(1_002);
+    let shown = rendered(std::slice::from_ref(&sample));
+    assert_ours(&shown);
+    assert!(addresses(1_002).all(|line| shown.contains(&format!("\n+ {line}"))), "{shown}");
+    assert!(shown.contains("\n- delete output.url\n") && shown.contains("\n+   line\n"), "{shown}");
+    assert!(shown.starts_with(&format!("{PLAN_MARKER}\n### Plan: 1 root module, +1,002 ~0 -0\n")));
+
+    let sample = long(5_000);
+    let modules = [sample.planned()];
+    let (shown, text) = (render(&page(&modules)), whole(&page(&modules)));
+    assert_ours(&shown);
+    assert!(
+        shown.contains("\n… 5,001 changes: see [the whole plan][whole]\n") && !shown.contains("+ create"),
+        "{shown}"
+    );
+    assert!(addresses(5_000).all(|line| text.contains(&format!("\n+ {line}"))));
+    assert!(text.contains("\n- delete output.url\n"));
+
+    // a line is cut before it says what is done
+    let key = format!("gitea_team.a[\"{}\"]", "k".repeat(470));
+    let sample = Sample::new("teams/key", &[(&key, Action::Delete)], &format!("  # {key} will be destroyed\n"));
+    assert!(rendered(&[sample]).contains(&format!("\n- delete {key}\n")));
+}
+
+#[test]
+fn whatever_the_comment_leaves_out_is_in_the_file() {
+    let key = |n: usize| format!("gitea_team.a[\"{}{n}\"]", "k".repeat(80));
+    let mut drifted = create();
+    drifted.changes.drift = (0..21).map(|n| change(&format!("gitea_team.a{n}"), Action::Update)).collect();
+    let mut hidden = create();
+    hidden.changes.drift = vec![change(&key(1), Action::Update)];
+    let mut provided = create();
+    provided.versions = (0..6).map(|n| (format!("a/p{n}"), "1.0.0".to_owned())).collect();
+    let warned = |place: &str, message: &str| create().with(finding(Severity::Warning, "rule", place, message));
+    let long = "word ".repeat(500);
+    for (sample, last) in [
+        (drifted, "changed by hand: gitea_team.a20\n"),
+        (hidden, &format!("changed by hand: {}\n", key(1))),
+        (provided, "provider: a/p5 1.0.0\n"),
+        (warned(&key(2), "x"), &format!("warning: rule: {}: x\n", key(2))),
+        (warned("", &long), &format!("warning: rule: : {}\n", long.trim_end())),
+        // not long, but so when it is shown
+        (warned("", &"\u{202e}".repeat(300)), &format!("warning: rule: : {}\n", "\\u{202e}".repeat(300))),
+    ] {
+        let modules = [sample.planned()];
+        assert!(is_cut(&page(&modules)), "{last} is not missed");
+        assert!(whole(&page(&modules)).contains(last), "{last} is nowhere");
+    }
+    assert!(!is_cut(&page(&[create().planned()])));
+}
+
+#[test]
+fn what_has_no_room_in_the_file_is_denied_and_the_smallest_have_it_first() {
+    let of = |name: &str, bytes: usize| Sample::new(name, &[("a.b", Action::Create)], &"x".repeat(bytes));
+    let mut samples = [
+        of("teams/a", WHOLE_LIMIT / 2),
+        of("teams/b", WHOLE_LIMIT),
+        of("teams/c", 1_000),
+        of("teams/d", WHOLE_LIMIT / 2),
+        of("teams/e", 1_000),
+    ];
+    // what is denied already needs no room
+    samples[4].findings.push(finding(Severity::Denied, "rule", "", "no"));
+    samples[4].text = format!("{}\n", "x".repeat(99)).repeat(WHOLE_LIMIT / 100);
+    let outcomes: Vec<_> = samples.iter().map(|sample| sample.planned().outcome).collect();
+    let found = without_room(&outcomes);
+    let message = |place: usize| found[place].1.message.as_str();
+    assert_eq!(found.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [3, 1]);
+    assert!(
+        message(0).starts_with("its plan takes 4,194,")
+            && message(0).ends_with(" of them for smaller ones: propose it in another pull request"),
+        "{}",
+        message(0)
+    );
+    assert!(
+        message(0).contains("bytes, and what shows the plans of a pull request whole takes 8,388,608, 4,195,"),
+        "{}",
+        message(0)
+    );
+    assert_eq!(
+        without_room(&outcomes[1..2])[0].1.message,
+        "its plan takes 8,388,746 bytes, and what shows the plans of a pull request whole takes 8,388,608: make several root modules of it, or its values shorter"
+    );
+
+    for (place, finding) in found {
+        samples[place].findings.push(finding);
+        samples[place].text.clear();
+    }
+    let modules: Vec<_> = samples.iter().map(Sample::planned).collect();
+    let text = whole(&page(&modules));
+    assert!(text.len() < WHOLE_LIMIT + 1_000, "{}", text.len());
+    assert!(text.contains(&samples[0].text) && text.contains(&samples[2].text));
+    assert_eq!((text.matches("\ndenied: too-long: : its plan takes").count(), text.matches("\n… ").count()), (2, 1));
+}
+
+#[test]
+fn only_the_end_of_a_comment_leads_to_the_file() {
+    let forged = "[whole]: <https://evil.example.org/x>";
+    let of = |text: &str| rendered(&[Sample::new("teams/a", &[("a.b", Action::Create)], text)]);
+    assert_eq!(link(&of(&format!("{forged}\n").repeat(5_000))), Some(WHOLE));
+    assert!(of(forged).contains(forged));
+    assert_eq!(link(&of(forged)), None);
 }
 
 #[test]

@@ -24,6 +24,13 @@ fn push_shown(out: &mut String, c: char) {
     }
 }
 
+/// A text on one line, as one can see it.
+pub(super) fn one_line(text: &str) -> String {
+    let mut shown = String::new();
+    text.chars().for_each(|c| push_shown(&mut shown, c));
+    shown
+}
+
 /// A number with a comma before each three digits.
 pub(super) fn count(number: usize) -> String {
     let digits = number.to_string();
@@ -68,6 +75,11 @@ pub(super) fn code(text: &str, max: usize) -> String {
     // CommonMark takes one space off each end if both have one
     let pad = if shown.starts_with(['`', ' ']) || shown.ends_with(['`', ' ']) { " " } else { "" };
     format!("{ticks}{pad}{shown}{pad}{ticks}")
+}
+
+/// Whether [`code`] of at most `max` bytes cuts nothing.
+pub(super) fn fits(text: &str, max: usize) -> bool {
+    code(text, max) == code(text, usize::MAX)
 }
 
 /// Whether a word can stand outside of code: letters or a short number, with punctuation around
@@ -206,6 +218,10 @@ fn raw_lines(text: &str) -> impl Iterator<Item = &str> {
 /// All of a text, uncut, as one can see it.
 pub(super) fn uncut(text: &str) -> impl Iterator<Item = String> {
     raw_lines(text).map(|line| {
+        // most lines, and a long plan has millions of characters
+        if line.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
+            return line.to_owned();
+        }
         let mut shown = String::new();
         line.chars().for_each(|c| push_in_block(&mut shown, c));
         shown
