@@ -150,7 +150,7 @@ fn a_golden_root_module_is_made_stays_as_it_is_and_goes() {
 
     let plan = workspace.plan(Mode::Normal, false).unwrap();
     assert!(plan.changes.resources.iter().all(|resource| resource.action == Action::Create), "{:?}", plan.changes);
-    let text = workspace.show(&plan).unwrap();
+    let text = workspace.show(&plan, 1 << 20).unwrap();
     assert!(text.contains("gitea_org.team will be created"), "{text}");
     assert_eq!(plan.versions.len(), 1);
     assert_eq!(plan.versions[0].0, "registry.terraform.io/go-gitea/gitea");

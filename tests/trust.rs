@@ -9,6 +9,8 @@ mod support;
 mod authors;
 #[path = "trust/by_hand.rs"]
 mod by_hand;
+#[path = "trust/cut.rs"]
+mod cut;
 #[path = "trust/groups.rs"]
 mod groups;
 #[path = "trust/inventory.rs"]

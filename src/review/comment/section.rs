@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 pub(super) const DETAILS_END: &str = "\n</details>\n";
 
 /// The least room that a part's body can do with.
-pub(super) const LEAST: usize = 200;
+pub(super) const LEAST: usize = 250;
 
 /// A finding has at most so many bytes, and so many drifted addresses and providers are named.
 const FINDING: usize = 2_000;
@@ -96,7 +96,7 @@ impl<'a> Section<'a> {
     pub fn body(&self, room: usize, see: &str) -> (String, bool) {
         let mut out = String::new();
         // findings must not take all the room from the plan
-        let part = if self.text.is_empty() { room } else { room / 2 };
+        let part = if self.text.is_empty() && self.list.is_empty() { room } else { room / 2 };
         let mut is_cut = self.is_cut;
         for (shown, item) in self.items.iter().enumerate() {
             out.push_str(if shown == 0 { "\n" } else { "" });
