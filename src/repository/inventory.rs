@@ -443,7 +443,7 @@ mod tests {
     /// The files of a Team with this id, which say whose they are.
     fn files(role: Role, request: &str, id: Option<&str>) -> FileTree {
         let mut files = FileTree::default();
-        for id in id {
+        if let Some(id) = id {
             match role {
                 Role::Catalog => files.insert(path(&format!("teams/{id}.yaml")), request),
                 Role::Infrastructure => {
