@@ -130,10 +130,14 @@ fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
         return None;
     }
     let given = given.to_lowercase();
+    let length = given.chars().count();
+    let allowed = |k: &str| k.chars().count().max(3) / 3;
     known
         .into_iter()
+        // What differs in length by more costs no comparison: a request can hold 20,000 slips.
+        .filter(|k| k.chars().count().abs_diff(length) <= allowed(k))
         .map(|k| (strsim::damerau_levenshtein(&given, &k.to_lowercase()), k))
-        .filter(|(distance, k)| *distance <= k.chars().count().max(3) / 3)
+        .filter(|(distance, k)| *distance <= allowed(k))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
 }
