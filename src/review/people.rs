@@ -209,7 +209,7 @@ impl Site<'_> {
     /// Whether an account is somebody's own: Gitea's `ghost` and `gitea-actions` have negative ids, and what a deploy key
     /// pushes it says of the repository's owner.
     fn is_person(&self, user: &User) -> Result<bool, Failure> {
-        Ok(user.id > 0 && self.platform().get::<Nothing>(&["orgs", &user.login], &[])?.is_none())
+        Ok(user.id > 0 && self.platform()?.get::<Nothing>(&["orgs", &user.login], &[])?.is_none())
     }
 
     /// Whether somebody who has approved may still do so: Gitea's `official` is as of the approval.
@@ -239,7 +239,7 @@ impl Site<'_> {
             permission: String,
             user: User,
         }
-        let (gitea, api) = (self.platform(), &self.api);
+        let (gitea, api) = (self.platform()?, &self.api);
         let account: Option<Account> = gitea.get(&["users", &user.login], &[])?;
         if account.is_none_or(|account| account.id != user.id || !account.active || account.prohibit_login) {
             return Ok(false);
@@ -272,7 +272,7 @@ impl Site<'_> {
     /// The teams that have to do with the infrastructure repository.
     fn teams(&self) -> Result<Vec<Team>, Failure> {
         // Gitea refuses the question for a repository that is a person's.
-        match self.platform().get_all(&self.api.path(&["teams"]), &[]) {
+        match self.platform()?.get_all(&self.api.path(&["teams"]), &[]) {
             Err(Failure::Refused(words)) if words.contains("not owned by an organization") => Ok(Vec::new()),
             teams => teams,
         }
@@ -281,7 +281,7 @@ impl Site<'_> {
     fn is_in<'t>(&self, user: &User, teams: impl Iterator<Item = &'t Team>) -> Result<bool, Failure> {
         for team in teams {
             let member: Option<User> =
-                self.platform().get(&["teams", &team.id.to_string(), "members", &user.login], &[])?;
+                self.platform()?.get(&["teams", &team.id.to_string(), "members", &user.login], &[])?;
             if member.is_some_and(|member| member.id == user.id) {
                 return Ok(true);
             }

@@ -88,7 +88,7 @@ pub(super) fn compare(site: &Site<'_>, plan: &Value) -> Result<Vec<Difference>> 
     // What is there, under the name that it has now: what is gone or renamed, the plan tells.
     for organization in resources(&plan["prior_state"]["values"], "gitea_org") {
         let name = organization["values"]["name"].as_str().context("the state has an organisation without a name")?;
-        let gitea = site.provider.as_ref().context("GITEA_TOKEN is not set: nobody can ask who has which rights")?;
+        let gitea = site.platform()?;
         let own: Person = gitea.get(&["user"], &[])?.context("Gitea does not say whose GITEA_TOKEN is")?;
         let mut teams = Vec::new();
         for team in all::<Team>(gitea, &["orgs", name, "teams"])? {

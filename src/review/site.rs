@@ -48,7 +48,7 @@ pub struct Site<'c> {
     pub(super) api: Arc<Api>,
     pub(super) records: Api,
     /// What Terraform's own provider may see.
-    pub(super) provider: Option<Gitea>,
+    provider: Option<Gitea>,
     /// Our own user's id.
     pub(super) me: i64,
     /// The platform's owners, as their accounts were when they were first seen here.
@@ -439,9 +439,13 @@ impl<'c> Site<'c> {
         Ok(files.iter().any(|file| link.split('?').next() == Some(&file.browser_download_url)))
     }
 
-    /// Gitea, as who may ask for other people's rights: with the token that Terraform's provider has, where there is one.
-    pub(super) fn platform(&self) -> &Gitea {
-        self.provider.as_ref().unwrap_or(&self.api.gitea)
+    /// Gitea, as who may ask for other people's rights: with the token that Terraform's provider has.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn platform(&self) -> Result<&Gitea, Failure> {
+        let missing = || Failure::Refused("GITEA_TOKEN is not set: nobody can ask who has which rights".to_owned());
+        self.provider.as_ref().ok_or_else(missing)
     }
 
     /// What an organisation has in it: names of repositories and packages. Gitea refuses to remove
@@ -453,7 +457,7 @@ impl<'c> Site<'c> {
             #[serde(default)]
             r#type: String,
         }
-        let gitea = self.platform();
+        let gitea = self.platform()?;
         let mut content = Vec::new();
         for (what, path) in [("repository", ["orgs", name, "repos"].as_slice()), ("package", &["packages", name])] {
             for Named { name, r#type } in gitea.get_all::<Named>(path, &[])? {
