@@ -109,26 +109,6 @@ impl Changes {
         self.resources.is_empty() && self.outputs.is_empty()
     }
 
-    /// Whether a membership is destroyed that is also made, in another case. To Terraform these are two, and it does both
-    /// at once; to Gitea they are one, and it may hear of the end last.
-    pub fn remakes_a_member(&self) -> bool {
-        let of = |action: Action| {
-            let of_kind = move |r: &&ResourceChange| r.kind == "gitea_team_membership" && r.action == action;
-            self.resources.iter().filter(of_kind)
-        };
-        let who = |value: &Value| Some((value["team_id"].as_u64()?, value["username"].as_str()?.to_lowercase()));
-        let ended: BTreeSet<_> = of(Action::Delete).filter_map(|r| who(&r.before)).collect();
-        of(Action::Create).filter_map(|r| who(&r.after)).any(|made| ended.contains(&made))
-    }
-
-    /// Whether there is something left to make, and nothing else than what `approved` makes.
-    pub fn is_rest_of(&self, approved: &Self) -> bool {
-        let is_made = |r: &ResourceChange, address: &str| r.action == Action::Create && r.address == address;
-        let is_approved =
-            |r: &ResourceChange| is_made(r, &r.address) && approved.resources.iter().any(|a| is_made(a, &r.address));
-        !self.resources.is_empty() && self.resources.iter().all(is_approved)
-    }
-
     /// As `+3 ~0 -0`: a replacement counts as one made and one destroyed, a takeover as one changed.
     pub fn summary(&self) -> String {
         let count = |actions: &[Action]| self.resources.iter().filter(|r| actions.contains(&r.action)).count();
@@ -491,34 +471,6 @@ mod tests {
             let mut plan = plan();
             *plan.pointer_mut(place).unwrap() = json!("another");
             assert_eq!(parse(&plan).digest("tree"), digest, "{place}");
-        }
-    }
-    #[test]
-    fn a_member_in_another_case_is_remade_and_the_rest_of_what_was_approved_is_known() {
-        let member = |action: Action, team: u64, name: &str| {
-            let value = json!({"team_id": team, "username": name});
-            let (before, after) = if action == Action::Delete { (value, Value::Null) } else { (Value::Null, value) };
-            let kind = "gitea_team_membership".to_owned();
-            ResourceChange {
-                address: format!("{kind}.x[{name:?}]"),
-                kind,
-                provider: String::new(),
-                action,
-                before,
-                after,
-            }
-        };
-        let of = |resources: Vec<ResourceChange>| Changes { resources, ..Changes::default() };
-        let (gone, made) = (member(Action::Delete, 7, "Ada"), member(Action::Create, 7, "ada"));
-        let approved = of(vec![gone.clone(), made.clone(), member(Action::Create, 7, "bob")]);
-        assert!(approved.remakes_a_member());
-        for other in [member(Action::Create, 8, "ada"), member(Action::Create, 7, "bob"), gone.clone()] {
-            assert!(!of(vec![gone.clone(), other]).remakes_a_member());
-        }
-        assert!(of(vec![made.clone()]).is_rest_of(&approved));
-        assert!(!of(Vec::new()).is_rest_of(&approved));
-        for other in [member(Action::Create, 7, "eve"), gone, member(Action::Delete, 7, "bob")] {
-            assert!(!of(vec![made.clone(), other]).is_rest_of(&approved));
         }
     }
 }

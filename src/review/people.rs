@@ -36,6 +36,13 @@ pub(super) struct Unknown {
     pub is_final: bool,
 }
 
+/// Whom a pull request's history has named so far.
+struct Seen {
+    number: u64,
+    persons: BTreeSet<i64>,
+    authors: BTreeSet<i64>,
+}
+
 /// A team of the repository's organisation.
 #[derive(Deserialize)]
 struct Team {
@@ -173,25 +180,94 @@ impl Site<'_> {
         // A commit can name anybody, and nobody that Gitea knows: who has pushed it answers for it.
         let named = commits.into_iter().flat_map(|commit| [commit.author, commit.committer]).flatten();
         let reopened = others.into_iter().filter(|event| event.r#type == "reopen");
-        let all = [("opened", Some(pull.user.clone()))]
+        let told = [("opened", Some(pull.user.clone()))]
             .into_iter()
             .chain(pushes.into_iter().map(|push| ("pushed to", push.user)))
             .chain(named.map(|user| ("committed to", Some(user))))
             .map(|(did, user)| (did, user, true))
             .chain(reopened.map(|event| ("opened again", event.user, false)));
-        let (mut persons, mut authors) = (BTreeSet::from([self.me]), BTreeSet::from([self.me]));
-        for (did, user, is_author) in all {
-            let user = user.unwrap_or_else(|| User { id: 0, login: "an account that is gone".to_owned() });
-            if !persons.contains(&user.id) && !self.is_person(&user)? {
-                let why = format!("#{number} was {did} by `{}`, which is no person's account", user.login);
-                return Ok(Err(Unknown { why, is_final: true }));
-            }
-            persons.insert(user.id);
-            if is_author {
-                authors.insert(user.id);
+        let mut seen =
+            Seen { number: pull.number, persons: BTreeSet::from([self.me]), authors: BTreeSet::from([self.me]) };
+        for (did, user, is_author) in told {
+            if let Err(unknown) = self.see(&mut seen, did, user, is_author)? {
+                return Ok(Err(unknown));
             }
         }
-        Ok(Ok(authors))
+        let pushers = match self.pushers(pull)? {
+            Ok(pushers) => pushers,
+            Err(unknown) => return Ok(Err(unknown)),
+        };
+        for user in pushers {
+            if let Err(unknown) = self.see(&mut seen, "pushed to", user, true)? {
+                return Ok(Err(unknown));
+            }
+        }
+        Ok(Ok(seen.authors))
+    }
+
+    /// Takes note of what somebody did to a pull request, if that is a person.
+    fn see(
+        &self,
+        seen: &mut Seen,
+        did: &str,
+        user: Option<User>,
+        is_author: bool,
+    ) -> Result<Result<(), Unknown>, Failure> {
+        let user = user.unwrap_or_else(|| User { id: 0, login: "an account that is gone".to_owned() });
+        if !seen.persons.contains(&user.id) && !self.is_person(&user)? {
+            let why = format!("#{} was {did} by `{}`, which is no person's account", seen.number, user.login);
+            return Ok(Err(Unknown { why, is_final: true }));
+        }
+        seen.persons.insert(user.id);
+        if is_author {
+            seen.authors.insert(user.id);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Who has pushed to the branch of a pull request since it was made, by the feed of its repository. Gitea removes the
+    /// events of a pull request's own list when its branch is rebased or its target changes, and has none of what was pushed
+    /// before it was opened or while it was closed.
+    fn pushers(&self, pull: &PullRequest) -> Result<Result<Vec<Option<User>>, Unknown>, Failure> {
+        #[derive(Deserialize)]
+        struct Action {
+            op_type: String,
+            ref_name: String,
+            act_user: Option<User>,
+            /// As `{"Commits": […]}`; nothing where the branch was made.
+            #[serde(default)]
+            content: String,
+        }
+        let unknown = |why: &str| {
+            let why = format!("{why}, so that nobody knows who has pushed to the branch of #{}", pull.number);
+            Ok(Err(Unknown { why, is_final: true }))
+        };
+        let Some(repository) = &pull.head.repo else { return unknown("its repository is gone") };
+        let branch = format!("refs/heads/{}", pull.head.label);
+        let (owner, name) = (repository.owner.login.as_str(), repository.name.as_str());
+        let mut pushers = Vec::new();
+        for page in 1.. {
+            let page = page.to_string();
+            let query = [("limit", "50"), ("page", page.as_str())];
+            let feed: Option<Vec<Action>> =
+                self.platform()?.get(&["repos", owner, name, "activities", "feeds"], &query)?;
+            let feed = feed.unwrap_or_default();
+            let is_last = feed.is_empty();
+            for action in feed.into_iter().filter(|action| action.ref_name == branch) {
+                match (action.op_type.as_str(), action.content.is_empty()) {
+                    ("delete_branch", _) => return Ok(Ok(pushers)),
+                    (_, true) => {
+                        pushers.push(action.act_user);
+                        return Ok(Ok(pushers));
+                    }
+                    _ => pushers.push(action.act_user),
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        unknown("Gitea's feed does not go back to where the branch was made")
     }
 
     /// Whose work several pull requests are together.
@@ -209,7 +285,8 @@ impl Site<'_> {
     /// Whether an account is somebody's own: Gitea's `ghost` and `gitea-actions` have negative ids, and what a deploy key
     /// pushes it says of the repository's owner.
     fn is_person(&self, user: &User) -> Result<bool, Failure> {
-        Ok(user.id > 0 && self.platform()?.get::<Nothing>(&["orgs", &user.login], &[])?.is_none())
+        let may_be_key = user.login.eq_ignore_ascii_case(self.api.remote.owner.as_str());
+        Ok(user.id > 0 && !may_be_key && self.platform()?.get::<Nothing>(&["orgs", &user.login], &[])?.is_none())
     }
 
     /// Whether somebody who has approved may still do so: Gitea's `official` is as of the approval.

@@ -122,8 +122,8 @@ impl Review<'_> {
         let shown = self.is_shown(pull, &subjects, &verdicts)?;
         let (url, comment) = match shown {
             _ if planned.is_empty() => (pull.html_url.clone(), 0),
-            Some(shown) => shown,
-            None => self.show(pull, &planned, unapprovable.as_deref())?,
+            Some(shown) if unapprovable.is_none() => shown,
+            _ => self.show(pull, &planned, unapprovable.as_deref())?,
         };
         for (subject, (state, text, digest)) in subjects.iter().zip(&verdicts) {
             let target = with_record(pull, "changes", digest, comment);

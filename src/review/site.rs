@@ -82,8 +82,17 @@ pub(super) struct Merged {
 #[derive(Clone, Deserialize)]
 pub(super) struct End {
     pub sha: String,
-    label: String,
+    /// The branch's name, also when it is gone.
+    pub label: String,
     repo_id: i64,
+    /// None where it is gone.
+    pub repo: Option<Repository>,
+}
+
+#[derive(Clone, Deserialize)]
+pub(super) struct Repository {
+    pub name: String,
+    pub owner: User,
 }
 
 #[derive(Clone, Deserialize)]

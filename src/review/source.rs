@@ -142,6 +142,9 @@ const OWNER: &[(&str, &str)] = &[("gitea_org", "name"), ("gitea_user", "username
 const REPOSITORY: &[(&str, &str)] = &[("gitea_repository", "name"), ("gitea_repository", "id")];
 const TEAM: &[(&str, &str)] = &[("gitea_team", "id")];
 
+/// What the first name of a reference can be that is no resource; none of them is known only by the apply.
+const OTHERS: &[&str] = &["count", "local", "path", "terraform", "var"];
+
 /// The types whose `name` is such an argument too.
 const NAMED: &[&str] = &["gitea_org", "gitea_repository"];
 
@@ -362,7 +365,7 @@ impl Check<'_> {
             ("output", [_]) => self.visit_body(&block.body),
             ("locals", []) => {
                 for local in block.body.attributes() {
-                    if self.refers(&local.value) {
+                    if refers(&local.value, Each::Value) {
                         let message = "a local value may not refer to a resource, so that nothing hides in what only \
                                        the apply knows: write the reference where it is used";
                         self.refuse(local, message);
@@ -519,31 +522,35 @@ impl Check<'_> {
         }
         let is_set = |attribute: &Attribute| matches!(&attribute.value, Expression::FuncCall(call) if call.name.name.as_str() == "toset");
         let for_each = block.body.get_attribute("for_each");
-        self.check_arguments(kind, &block.body, for_each.is_some_and(is_set));
+        let each = match for_each {
+            Some(attribute) if is_set(attribute) => Each::Key,
+            Some(attribute) if refers(&attribute.value, Each::Value) => Each::Resource,
+            _ => Each::Value,
+        };
+        self.check_arguments(kind, &block.body, each);
         self.visit_body(&block.body);
     }
 
-    /// Whether what a resource says can be reviewed; `of_set` where `each.value` is the same as `each.key`, which
-    /// Terraform knows when it plans.
-    fn check_arguments(&mut self, kind: &str, body: &Body, of_set: bool) {
+    /// Whether what a resource says can be reviewed.
+    fn check_arguments(&mut self, kind: &str, body: &Body, each: Each) {
         for structure in body {
             match structure {
                 Structure::Block(block) if block.has_ident("lifecycle") => {}
-                Structure::Block(block) => self.check_arguments(kind, &block.body, of_set),
+                Structure::Block(block) => self.check_arguments(kind, &block.body, each),
                 Structure::Attribute(argument) if matches!(argument.key.as_str(), "provider" | "depends_on") => {}
-                Structure::Attribute(argument) => self.check_argument(kind, argument, of_set),
+                Structure::Attribute(argument) => self.check_argument(kind, argument, each),
             }
         }
     }
 
-    fn check_argument(&mut self, kind: &str, argument: &Attribute, of_set: bool) {
+    fn check_argument(&mut self, kind: &str, argument: &Attribute, each: Each) {
         let name = argument.key.as_str();
         let own = match name {
             "name" if NAMED.contains(&kind) => Some([].as_slice()),
             _ => NAMING.iter().find(|(naming, _)| *naming == name).map(|(_, own)| *own),
         };
         if let Some(own) = own {
-            if !is_plain(&argument.value, own, of_set) {
+            if !is_plain(&argument.value, own, each) {
                 let references: Vec<_> = own.iter().map(|(kind, what)| format!("`{kind}.<name>.{what}`")).collect();
                 let or =
                     if references.is_empty() { String::new() } else { format!(", or {}", references.join(" or ")) };
@@ -554,7 +561,7 @@ impl Check<'_> {
                 );
                 self.refuse(argument, message);
             }
-        } else if self.refers(&argument.value) && !stands_alone(&argument.value) {
+        } else if refers(&argument.value, each) && !stands_alone(&argument.value) {
             let message = format!(
                 "{} is worked out from a resource, so that only the apply may know what it is: write the value, or the \
                  reference alone",
@@ -562,30 +569,6 @@ impl Check<'_> {
             );
             self.refuse(argument, message);
         }
-    }
-
-    /// Whether an expression refers to a resource somewhere.
-    fn refers(&self, expression: &Expression) -> bool {
-        struct Find<'a> {
-            policy: &'a PolicySettings,
-            found: bool,
-        }
-        impl Visit for Find<'_> {
-            fn visit_expr(&mut self, expression: &Expression) {
-                if let Expression::Variable(name) = expression {
-                    self.found |= is_allowed_type(name.as_str(), self.policy);
-                }
-                visit::visit_expr(self, expression);
-            }
-
-            fn visit_for_template_expr(&mut self, node: &ForTemplateExpr) {
-                self.visit_expr(&node.collection_expr);
-                visit::visit_for_template_expr(self, node);
-            }
-        }
-        let mut find = Find { policy: self.policy, found: false };
-        find.visit_expr(expression);
-        find.found
     }
 
     fn check_variable(&mut self, block: &Block, name: &str) {
@@ -599,6 +582,69 @@ impl Check<'_> {
         }
         self.in_type = false;
     }
+}
+
+/// What `each.value` is in a resource.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Each {
+    /// The same as `each.key`, of a set: Terraform knows it when it plans.
+    Key,
+    /// Something of a resource, by which a block is repeated.
+    Resource,
+    /// Anything else.
+    Value,
+}
+
+/// Whether an expression refers to a resource somewhere: by any name that is not known to be something else, since a
+/// resource has two (`gitea_org.team` and `resource.gitea_org.team`), and a `dynamic` block gives it a third.
+fn refers(expression: &Expression, each: Each) -> bool {
+    struct Find {
+        each: Each,
+        /// The variables of the `for`s that it is in.
+        bound: Vec<String>,
+        found: bool,
+    }
+    impl Find {
+        fn within(&mut self, names: impl Iterator<Item = String>, visit: impl FnOnce(&mut Self)) {
+            let before = self.bound.len();
+            self.bound.extend(names);
+            visit(self);
+            self.bound.truncate(before);
+        }
+    }
+    impl Visit for Find {
+        fn visit_expr(&mut self, expression: &Expression) {
+            match expression {
+                Expression::Variable(name) => {
+                    let is_bound = self.bound.iter().any(|bound| bound == name.as_str());
+                    self.found |= match name.as_str() {
+                        _ if is_bound => false,
+                        "each" => self.each == Each::Resource,
+                        name => !OTHERS.contains(&name),
+                    };
+                }
+                Expression::ForExpr(node) => {
+                    self.visit_expr(&node.intro.collection_expr);
+                    let names = node.intro.key_var.iter().chain([&node.intro.value_var]);
+                    self.within(names.map(|name| name.as_str().to_owned()), |find| {
+                        let condition = node.cond.as_ref().map(|cond| &cond.expr);
+                        let parts = node.key_expr.iter().chain([&node.value_expr]).chain(condition);
+                        parts.for_each(|part| find.visit_expr(part));
+                    });
+                }
+                _ => visit::visit_expr(self, expression),
+            }
+        }
+
+        fn visit_for_template_expr(&mut self, node: &ForTemplateExpr) {
+            self.visit_expr(&node.collection_expr);
+            let names = node.key_var.iter().chain([&node.value_var]);
+            self.within(names.map(|name| name.as_str().to_owned()), |find| find.visit_template(&node.template));
+        }
+    }
+    let mut find = Find { each, bound: Vec::new(), found: false };
+    find.visit_expr(expression);
+    find.found
 }
 
 /// The parts of `type.name.attribute`, also with `[0]`, `["a"]` or `[each.key]` between them: the first, and the names
@@ -621,10 +667,10 @@ fn stands_alone(expression: &Expression) -> bool {
 }
 
 /// Whether it is a text or number as it stands, the key of `for_each`, one of these references, or a list of such texts.
-fn is_plain(expression: &Expression, own: &[(&str, &str)], of_set: bool) -> bool {
+fn is_plain(expression: &Expression, own: &[(&str, &str)], each: Each) -> bool {
     is_literal(expression)
         || is_each(expression, "key")
-        || (of_set && is_each(expression, "value"))
+        || (each == Each::Key && is_each(expression, "value"))
         || parts(expression)
             .is_some_and(|(kind, names)| matches!(names.as_slice(), [_, attribute] if own.contains(&(kind, attribute))))
         || matches!(expression, Expression::Array(items) if items.iter().all(is_literal))
@@ -942,7 +988,7 @@ mod tests {
         assert_told(text, &[heredoc]);
         // Terraform goes on to the second `EOT`, and so calls the function; this parser takes it for a comment.
         let text = "locals {\n  a = [<<EOT\nEOT # ${file(\"x\")}\n    , EOT\n  ]\n}\n";
-        assert_told(text, &[heredoc]);
+        assert_told(text, &[heredoc, "main.tf:2: a local value may not refer to a resource"]);
         assert_told("locals {\n  a = \"<<EOT\"\n  # <<EOT\n}\n", &[]);
     }
 
@@ -1119,6 +1165,10 @@ mod tests {
         }
         for line in [
             "permission = length(gitea_org.team.id) > 0 ? \"admin\" : \"read\"",
+            "permission = length(resource.gitea_org.team.id) > 0 ? \"admin\" : \"read\"",
+            "units = concat([for x in [1] : \"a\"], [x.value.id])",
+            "units = [for x in x.value : x.id]",
+            "permission = terraform_data.x.id == \"\" ? \"admin\" : \"read\"",
             "permission = \"${gitea_org.team.id}\"",
             "units = [gitea_org.team.id]",
             "units_map = { \"repo.code\" = gitea_org.team.id }",
@@ -1130,7 +1180,13 @@ mod tests {
             let told = told(line);
             assert!(told.len() == 1 && told[0].contains("is worked out from a resource"), "{line}: {told:?}");
         }
+        let carried = told("for_each = gitea_team.a\npermission = length(each.value.id) > 0 ? \"admin\" : \"read\"");
+        assert!(carried.len() == 1 && carried[0].contains("`permission` is worked out"), "{carried:?}");
+        let iterator = told("dynamic \"x\" {\nfor_each = gitea_team.a\ncontent {\nunits = [x.value.id]\n}\n}");
+        assert!(iterator.len() == 1 && iterator[0].contains("`units` is worked out"), "{iterator:?}");
+        assert_eq!(told("units = [for unit, level in var.units : \"${unit}${level}\"]"), [] as [&str; 0]);
         let locals = "main.tf:2: a local value may not refer to a resource";
+        assert_told("locals {\n  a = resource.gitea_org.team.id\n}\n", &[locals]);
         assert_told("locals {\n  a = gitea_org.team.id\n}\n", &[locals]);
         assert_told("output \"o\" {\n  value = \"${gitea_org.team.id}\"\n}\n", &[]);
     }
@@ -1176,8 +1232,8 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(10), "{} {:?}", &text[..40], start.elapsed());
         }
         for text in [
-            format!("locals {{\n  a = a{}\n}}\n", ".b".repeat(n)),
-            format!("locals {{\n  a = a{}\n}}\n", "[0]".repeat(n)),
+            format!("locals {{\n  a = local.a{}\n}}\n", ".b".repeat(n)),
+            format!("locals {{\n  a = local.a{}\n}}\n", "[0]".repeat(n)),
             format!("locals {{\n  a = {{\n{}}}\n}}\n", (0..9000).map(|n| format!("k{n}=1\n")).collect::<String>()),
         ] {
             let start = Instant::now();

@@ -450,17 +450,8 @@ impl Workspace<'_> {
             #[serde(default)]
             value: Value,
         }
-        let apply = |plan: &Plan| {
-            let file = plan.file.display().to_string();
-            self.run("apply", &["apply", "-no-color", "-input=false", &self.lock_timeout(), &file])
-        };
-        apply(plan)?;
-        if plan.changes.remakes_a_member() {
-            let rest = self.plan(Mode::Normal, true)?;
-            if rest.changes.is_rest_of(&plan.changes) {
-                apply(&rest)?;
-            }
-        }
+        let file = plan.file.display().to_string();
+        self.run("apply", &["apply", "-no-color", "-input=false", &self.lock_timeout(), &file])?;
         let json = self.read("output", &["output", "-no-color", "-json"], MAX_JSON)?;
         let outputs: BTreeMap<String, Output> =
             serde_json::from_str(&json).context("the outputs are not what Terraform should print")?;

@@ -93,6 +93,71 @@ fn what_no_person_has_written_is_nobodys_to_approve() {
     assert_eq!(review.open(), [] as [u64; 0], "somebody is asked to approve what nobody can");
 }
 
+/// A reviewer who is an owner of the platform, so that the status tells whether their approval counts: nobody's does who
+/// has pushed to the branch, whatever became of Gitea's events.
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn who_has_pushed_is_an_author_even_where_gitea_has_forgotten_it() {
+    let review = Review::new("pushers", &json!({}));
+    let repository = infrastructure(&review);
+    let token = review.owner.token("push", &["write:repository", "write:issue"]);
+    let name = json!({"name": review.writer.0, "email": format!("{}@example.com", review.writer.0)});
+    let add = |token: &str, branch: &str, path: &str| {
+        let files = json!([{"operation": "create", "path": path, "content": ""}]);
+        review.commit(
+            token,
+            &json!({"branch": branch, "message": "x", "author": name, "committer": name, "files": files}),
+        );
+    };
+    let begin = |token: &str, branch: &str| {
+        commit(token, &repository, branch, "x", &[(format!("{branch}.md"), String::new())]);
+    };
+    let close = |number: u64, state: &str| {
+        let path = review.path(&format!("/pulls/{number}"));
+        assert_eq!(ask(&review.writer_token, "PATCH", &path, &json!({"state": state})).0, 201);
+    };
+    let opened = |branch: &str| open(&review, &review.writer_token, branch, branch);
+
+    // Pushed before it was opened by another, while it was closed, before a rebase, before its target changed.
+    begin(&token, "before");
+    let before = opened("before");
+    begin(&review.writer_token, "closed");
+    let closed = opened("closed");
+    close(closed, "closed");
+    add(&token, "closed", "hidden.md");
+    close(closed, "open");
+    add(&review.writer_token, "closed", "more.md");
+    begin(&review.writer_token, "rebased");
+    let rebased = opened("rebased");
+    add(&token, "rebased", "hidden.md");
+    review.push("main", "main", &[("main.md", Some("x"))]);
+    let update = review.path(&format!("/pulls/{rebased}/update?style=rebase"));
+    assert_eq!(ask(&review.writer_token, "POST", &update, &json!({})).0, 200);
+    begin(&review.writer_token, "moved");
+    let moved = opened("moved");
+    add(&token, "moved", "hidden.md");
+    let other = json!({"new_branch_name": "other", "old_branch_name": "main"});
+    api("POST", &review.path("/branches"), &other);
+    for base in ["other", "main"] {
+        let path = review.path(&format!("/pulls/{moved}"));
+        assert_eq!(ask(&review.writer_token, "PATCH", &path, &json!({"base": base})).0, 201);
+    }
+    begin(&review.writer_token, "honest");
+    let honest = opened("honest");
+    for branch in ["before", "closed", "rebased", "moved", "honest"] {
+        review.settle(branch);
+    }
+    for number in [before, closed, rebased, moved, honest] {
+        review.approve(&review.owner, number);
+    }
+    review.run_well(&["plan"]);
+    let waits = "pending: a platform owner must approve this: outside-folder";
+    for (number, how) in [(before, "before"), (closed, "closed"), (rebased, "rebased"), (moved, "moved")] {
+        assert_eq!(review.planned(number, "goldpath/plan"), waits, "who has pushed can approve: {how}");
+    }
+    assert_eq!(review.planned(honest, "goldpath/plan"), "success: no root module is changed");
+}
+
 /// Pushes a commit to a Team's branch with a new deploy key.
 fn push_by_key(review: &Review, team: &Managed) {
     let folder = tempfile::tempdir().unwrap();

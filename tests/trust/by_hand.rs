@@ -99,37 +99,3 @@ fn rights_that_somebody_gives_or_takes_by_hand_are_named_until_they_are_as_appro
     assert_eq!((issues("open").len(), issues("closed").len()), (0, 1));
     assert_eq!(review.track(&team)[0]["message"], applied.as_str());
 }
-
-/// Goldpath itself wrote such keys once: what they become is planned, approved and applied like anything else.
-#[test]
-#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
-fn whoever_is_written_in_another_case_stays_in_the_team() {
-    let review = Review::new("case", &json!({}));
-    let people = ["case-Ada", "case-Bob", "case-Eve", "case-Zoe"].map(User::new);
-    let team = review.team("case");
-    let main = format!("teams/{}/main.tf", team.0);
-    let code = |names: &[String]| {
-        let head = organization(&team.0, "");
-        format!(
-            "{head}\nresource \"gitea_team\" \"x\" {{\n  organisation = gitea_org.team.name\n  name         = \"x\"\n  permission   = \"admin\"\n\n  lifecycle {{\n    ignore_changes = all\n  }}\n}}\n\nresource \"gitea_team_membership\" \"x\" {{\n  for_each = toset([\"{}\"])\n  team_id  = gitea_team.x.id\n  username = each.value\n}}\n",
-            names.join("\", \"")
-        )
-    };
-    let mut names: Vec<_> = people.iter().map(|user| user.0.clone()).collect();
-    let mut files = module(&team);
-    files[1].1 = code(&names);
-    commit(&review.writer_token, &infrastructure(&review), "first", "first", &files);
-    let first = open(&review, &review.writer_token, "first", "first");
-    let finish = |number: u64, summary: &str| {
-        review.run_well(&["plan"]);
-        review.approve(&review.owner, number);
-        review.merge(number);
-        assert_eq!(review.run_well(&["apply"]), format!("teams/{}: {summary}\n", team.0));
-        assert_eq!(team.members("x"), people.each_ref().map(|user| user.0.as_str()));
-    };
-    finish(first, "+6 ~0 -0");
-    names.iter_mut().for_each(|name| name.make_ascii_lowercase());
-    let second = review.propose("second", &[(&main, Some(&code(&names)))]);
-    finish(second, "+4 ~0 -4");
-    assert_eq!(review.run_well(&["drift"]), "1 root modules, none drifts\n");
-}
