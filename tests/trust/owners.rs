@@ -38,7 +38,8 @@ fn who_takes_an_owners_name_is_no_owner_and_who_takes_our_users_is_not_us() {
     rename(&away.0, owner);
     assert_eq!(says(), "success: no root module is changed");
 
-    // The same of the user whose word counts: another account of that name is not us.
+    // The same of the user whose word counts, also where its id is not in the configuration.
+    review.configure(&json!({}));
     let robot = review.robot.0.as_str();
     let gone = User(format!("{robot}-gone"));
     rename(robot, &gone.0);
