@@ -43,21 +43,21 @@ rust_tests() { # BINARY ARGUMENT…
 }
 
 # Together they take the machine's time, of which each alone leaves much: they wait for servers, and for what they break.
-faults_and_trust() {
-  rust_tests faults
-  rust_tests secrets
-  rust_tests remote
+trust() {
   rust_tests trust
-  rust_tests terraform
 }
 requests() {
   rust_tests gitea
-  rust_tests load --test-threads 1
+  rust_tests secrets
+  rust_tests remote
 }
-reviews() {
+reviews_and_faults() {
   rust_tests review
   rust_tests workflows
+  rust_tests faults
+  rust_tests terraform
+  rust_tests load --test-threads 1
 }
 
-side_by_side faults_and_trust requests reviews
+side_by_side trust requests reviews_and_faults
 say "passed in $SECONDS s"
