@@ -27,7 +27,7 @@ fn what_no_person_has_written_is_nobodys_to_approve() {
     api("PATCH", &review.path(""), &json!({"has_actions": true}));
     let repository = infrastructure(&review);
     let [changed, opened, reopened, keyed, gone] =
-        ["changed", "opened", "reopened", "keyed", "gone"].map(|name| review.team(name));
+        ["changed", "opened", "reopened", "keyed", "gone"].map(|name| review.team(&format!("by-{name}")));
     let owner = review.owner.token("push", &["write:repository", "write:issue"]);
     let propose = |token: &str, team: &Managed| {
         commit(token, &repository, &team.0, "x", &module(team));

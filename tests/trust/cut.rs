@@ -46,7 +46,8 @@ fn shown(review: &Review, number: u64) -> (String, String) {
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn what_is_too_long_to_be_shown_whole_is_denied_and_what_is_shown_leaves_nothing_out() {
     let review = Review::new("cut", &json!({}));
-    let [hidden, left, right, many] = ["hidden", "left", "right", "many"].map(|name| review.team(name));
+    let [hidden, left, right, many] =
+        ["hidden", "left", "right", "many"].map(|name| review.team(&format!("cut-{name}")));
     // 11 MB with an administrator in the middle; and two that fit alone, and not together.
     let files = [teams(&hidden, 50, 1_000), output(&left, 900), output(&right, 1_000)].concat();
     let number = propose(&review, "hidden", &files);
@@ -97,7 +98,7 @@ fn what_is_too_long_to_be_shown_whole_is_denied_and_what_is_shown_leaves_nothing
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_plan_whose_file_somebody_has_removed_is_shown_again() {
     let review = Review::new("removed", &json!({}));
-    let team = review.team("removed");
+    let team = review.team("cut-removed");
     let number = propose(&review, "removed", &output(&team, 50));
     let remove = |number: u64| {
         let assets = review.path(&format!("/issues/{number}/assets"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn an_approval_of_a_comment_that_was_edited_and_put_back_does_not_count() {
     let review = Review::new("restored", &json!({}));
-    let [bait, again, still] = ["bait", "again", "still"].map(|name| review.team(name));
+    let [bait, again, still] = ["bait", "again", "still"].map(|name| review.team(&format!("restored-{name}")));
     let propose = |team: &Managed| {
         commit(&review.writer_token, &infrastructure(&review), &team.0, "x", &module(team));
         open(&review, &review.writer_token, &team.0, "x")

@@ -27,7 +27,8 @@ fn what_only_the_apply_knows_is_no_way_into_another_organisation() {
     let quoted = format!("\"{}\"", outsider.0);
     let hidden = |text: &str| format!("length(gitea_org.team.id) > 0 ? \"{text}\" : gitea_team.own.id");
     let [conditional, local, id, person, right, honest, second] =
-        ["conditional", "local", "id", "person", "right", "honest", "second"].map(|name| review.team(name));
+        ["conditional", "local", "id", "person", "right", "honest", "second"]
+            .map(|name| review.team(&format!("unknown-{name}")));
     let in_local = format!("\nlocals {{\n  x = {}\n}}\n{}", hidden(&owners), member("local.x", &quoted));
     let permission = member("gitea_team.own.id", &quoted)
         .replace("\"read\"", "length(gitea_org.team.id) > 0 ? \"admin\" : \"read\"");

@@ -21,7 +21,7 @@ fn the_rights_of_who_has_approved_are_those_of_the_apply() {
         commit(&review.writer_token, &infrastructure(&review), &team.0, "x", &module(team));
         open(&review, &review.writer_token, &team.0, "x")
     };
-    let teams = ["removed", "left", "inactive", "right", "unlisted"].map(|name| review.team(name));
+    let teams = ["once-removed", "once-left", "once-locked", "once-still", "once-listed"].map(|name| review.team(name));
     let numbers = teams.each_ref().map(propose);
     review.run_well(&["plan"]);
     for (user, number) in people.iter().zip(numbers).take(4) {
