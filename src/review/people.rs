@@ -234,6 +234,7 @@ impl Site<'_> {
             op_type: String,
             ref_name: String,
             act_user: Option<User>,
+            created: Timestamp,
             /// As `{"Commits": […]}`; nothing where the branch was made.
             #[serde(default)]
             content: String,
@@ -253,14 +254,18 @@ impl Site<'_> {
                 self.platform()?.get(&["repos", owner, name, "activities", "feeds"], &query)?;
             let feed = feed.unwrap_or_default();
             let is_last = feed.is_empty();
-            for action in feed.into_iter().filter(|action| action.ref_name == branch) {
-                match (action.op_type.as_str(), action.content.is_empty()) {
-                    ("delete_branch", _) => return Ok(Ok(pushers)),
-                    (_, true) => {
-                        pushers.push(action.act_user);
-                        return Ok(Ok(pushers));
-                    }
-                    _ => pushers.push(action.act_user),
+            // After its merge the branch may be removed, and its name be another's.
+            let is_of_it = |action: &Action| {
+                action.ref_name == branch && pull.merged_at.is_none_or(|merged| action.created <= merged)
+            };
+            for action in feed.into_iter().filter(is_of_it) {
+                let is_removed = action.op_type == "delete_branch";
+                let begins = is_removed || action.content.is_empty();
+                if !is_removed {
+                    pushers.push(action.act_user);
+                }
+                if begins && action.created <= pull.created_at {
+                    return Ok(Ok(pushers));
                 }
             }
             if is_last {

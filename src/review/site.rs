@@ -65,7 +65,8 @@ pub(super) struct PullRequest {
     pub user: User,
     pub merged: bool,
     pub state: String,
-    merged_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub merged_at: Option<Timestamp>,
     pub merge_commit_sha: Option<String>,
 }
 
