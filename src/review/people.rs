@@ -8,7 +8,7 @@ use crate::gitea::{Failure, Nothing};
 use crate::names::Username;
 use crate::repository::User;
 use anyhow::{Context, Result, ensure};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ACCOUNTS: &str = "accounts.json";
 /// What to do where an account is not the one that was recorded.
 const WAY_OUT: &str = "if that is right, an owner removes the name from `accounts.json` on the branch `records`";
+/// So much later than a branch was made the feed may tell of it.
+const FEED_DELAY: SignedDuration = SignedDuration::from_secs(10);
 /// What Gitea calls the right to write a repository, or more.
 const WRITES: [&str; 3] = ["write", "admin", "owner"];
 
@@ -246,7 +248,7 @@ impl Site<'_> {
         let Some(repository) = &pull.head.repo else { return unknown("its repository is gone") };
         let branch = format!("refs/heads/{}", pull.head.label);
         let (owner, name) = (repository.owner.login.as_str(), repository.name.as_str());
-        let mut pushers = Vec::new();
+        let (mut pushers, mut is_whole) = (Vec::new(), false);
         for page in 1.. {
             let page = page.to_string();
             let query = [("limit", "50"), ("page", page.as_str())];
@@ -264,9 +266,13 @@ impl Site<'_> {
                 if !is_removed {
                     pushers.push(action.act_user);
                 }
-                if begins && action.created <= pull.created_at {
+                is_whole |= begins && !is_removed;
+                if begins && action.created <= pull.created_at + FEED_DELAY {
                     return Ok(Ok(pushers));
                 }
+            }
+            if is_last && is_whole {
+                return Ok(Ok(pushers));
             }
             if is_last {
                 break;
