@@ -1,8 +1,7 @@
 //! The command line: what people read, and what programs get.
 //!
 //! Only this module and the binaries print. What was asked for goes to stdout, the rest to
-//! stderr. Exit codes: 0 done, 1 faults in requests or a failure, 2 usage.
-#![expect(clippy::print_stderr, reason = "this is where people are told")]
+//! stderr. Exit codes: 0 done, 1 wrong or refused requests, 2 everything else.
 
 mod diagnostics;
 mod generate;
@@ -15,12 +14,17 @@ mod validate;
 
 use crate::cluster::ServiceAccount;
 use crate::config::{Config, Unusable};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The exit code for requests that are wrong or refused, or found so by a rule.
+const WRONG: u8 = 1;
+/// The exit code for everything else that keeps a command from its end; also that of wrong usage.
+const FAILED: u8 = 2;
 
 /// Where Kubernetes mounts the service account of a Pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -41,16 +45,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Do what Kratix would do with requests, in a folder of this machine
-    Run(run::Arguments),
-    /// Show every fault of requests
+    /// Check requests, and show every fault where it stands
     Validate(validate::Arguments),
-    /// Show what the platform's rules find in plans of Terraform
+    /// Show what `run` would change, and write nothing
+    Diff(run::DiffArguments),
+    /// Render and deliver requests into a local folder, exactly as Kratix would
+    Run(run::Arguments),
+    /// Check plans of Terraform against the platform's rules
     Policy(policy::Arguments),
     /// Bring the generated files of this repository up to date
+    #[command(hide = true)]
     Generate(generate::Arguments),
     Terraform(terraform::Arguments),
-    /// Print what makes a shell complete this command
+    /// Generate a shell completion script
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -59,10 +66,23 @@ enum Command {
 
 /// Where the requests are.
 #[derive(Args)]
+#[group(id = "requests", required = true, multiple = true)]
 struct Files {
     /// Files of requests, folders of such files, or `-` for stdin
-    #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(value_name = "FILE", group = "requests")]
+    named: Vec<PathBuf>,
+    /// The same, as kubectl takes them
+    #[arg(short = 'f', long = "filename", visible_alias = "file", value_name = "FILE", num_args = 1.., group = "requests")]
     files: Vec<PathBuf>,
+    /// Read the folders in folders too, but those whose names begin with a dot
+    #[arg(short = 'R', long)]
+    recursive: bool,
+}
+
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.named.iter().chain(&self.files)
+    }
 }
 
 /// Where the configuration is.
@@ -105,9 +125,25 @@ pub fn main() -> ExitCode {
     if let Err(error) = keep_memory_private() {
         return finish(Err(error.into()));
     }
+    if let Err(error) = ignore_git_configuration() {
+        return finish(Err(error.into()));
+    }
     let called = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy();
     finish(step::run(&name).unwrap_or_else(|| Cli::parse().run()))
+}
+
+/// Keeps the machine's and the user's git configuration out: nothing of it is needed, and it may be broken, or say something
+/// else than ours.
+fn ignore_git_configuration() -> Result<(), git2::Error> {
+    use git2::ConfigLevel::{Global, ProgramData, System, XDG};
+    for level in [ProgramData, System, XDG, Global] {
+        #[expect(unsafe_code, reason = "libgit2 keeps the paths in a global, and no other thread runs yet")]
+        unsafe {
+            git2::opts::set_search_path(level, "")?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps tokens out of core files, and other processes of the same user out of this one's memory.
@@ -121,6 +157,7 @@ impl Cli {
     /// requests end in an exit code.
     fn run(self) -> Result<ExitCode> {
         match self.command {
+            Command::Diff(arguments) => run::diff(&arguments),
             Command::Run(arguments) => run::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Policy(arguments) => policy::run(&arguments),
@@ -140,22 +177,27 @@ impl Cli {
 /// (`goldpath … | head`) is no error.
 fn finish(result: Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        let closed = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-        let mut causes = error.chain();
         if let Some(Unusable { name, text, fault }) = error.downcast_ref() {
-            eprint!("{}", diagnostics::render_fault(name, text, fault, is_colored(&std::io::stderr())));
-        } else if !causes.any(|cause| cause.downcast_ref().is_some_and(closed)) {
-            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            tell(&diagnostics::render_fault(name, text, fault, is_colored(&std::io::stderr())));
+        } else {
+            tell(&format!("error: {}\n", one_line(&format!("{error:#}"))));
         }
-        ExitCode::FAILURE
+        ExitCode::from(FAILED)
     })
 }
 
+/// Prints what was asked for. A reader that has seen enough (`goldpath … | head`) stops nothing of the work.
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// Tells people something beside what was asked for; that nobody reads it is no reason to stop.
+fn tell(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A text as one line of a log, whatever is in it.

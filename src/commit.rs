@@ -6,14 +6,13 @@
 use crate::config::{Config, Loaded};
 use crate::file_tree::FileTree;
 use crate::kratix::{Action, Condition, Delivered, Folders, Status};
-use crate::promise::Role;
+use crate::promise::{Outputs, Role};
 use crate::render::{refuse, wait};
 use crate::repository::{
-    Cause, Delivery, Extent, Outcome, Owner, PullRequest, PullRequestState, Undelivered, deliver, let_others_claim,
-    short,
+    Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, deliver, let_others_claim, short,
 };
 use crate::request::Request;
-use crate::violation::Refusal;
+use crate::violation::Violation;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -30,8 +29,8 @@ pub enum Committed {
     Done(BTreeMap<Role, Outcome>),
     /// An earlier step has asked for an end.
     Stopped,
-    /// A file belongs to another request, or an account in Gitea to somebody else, and the status says so.
-    Refused(String),
+    /// The request has to change, because of what others have, and the status says so.
+    Refused(Violation),
     /// Something failed that may pass, and Kratix is asked to run it again: why.
     Later(String),
 }
@@ -66,28 +65,19 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
     };
     let before = Status::of_object(request.status);
     let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
-    let delivery = |config: &Config| -> Result<Delivery> {
-        let (files, accounts) = match task.action {
-            Action::Configure => (folders.read_repositories()?, folders.read_accounts()?),
-            Action::Delete => (Role::ALL.into_iter().map(|role| (role, Default::default())).collect(), Vec::new()),
-        };
-        let journal = &status.goldpath.repositories;
-        let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
-        Ok(Delivery {
-            cause: Cause { request: request.identity.clone(), generation: request.generation },
-            action: task.action,
-            files,
-            accounts,
-            pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
-            author: config.author.clone(),
-            trailers: config.trailers.clone(),
-            time: now,
-            with_diff: task.with_diff,
-        })
-    };
     let mut outcomes = BTreeMap::new();
     let prepared = match config {
-        Ok(config) => Ok((config, delivery(config)?)),
+        Ok(config) => {
+            let outputs = match task.action {
+                Action::Configure => Outputs {
+                    repositories: folders.read_repositories()?,
+                    accounts: folders.read_accounts()?,
+                    ..Outputs::default()
+                },
+                Action::Delete => Outputs::nothing(),
+            };
+            Ok((config, delivery(config, &request, outputs, &status, task, now)))
+        }
         Err(error) => Err(error),
     };
     let modules: BTreeMap<_, _> = prepared
@@ -117,11 +107,13 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
     if dry_run {
         return Ok(match result {
             Ok(()) => Committed::Done(outcomes),
-            Err(error @ (Undelivered::Taken { .. } | Undelivered::Exists { .. })) => {
-                Committed::Refused(error.to_string())
-            }
             Err(Undelivered::Passing(error)) => Committed::Later(format!("{error:#}")),
+            Err(error) => Committed::Refused(error.refusal().context("not passing, and no refusal")?),
         });
+    }
+    if let Some(refusal) = result.as_ref().err().and_then(Undelivered::refusal) {
+        refuse(folders, &object, "Delivered", std::slice::from_ref(&refusal), now)?;
+        return Ok(Committed::Refused(refusal));
     }
     match result {
         Ok(()) => {
@@ -143,24 +135,8 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             folders.write_status(&status)?;
             Ok(Committed::Done(outcomes))
         }
-        Err(error @ (Undelivered::Taken { .. } | Undelivered::Exists { .. })) => {
-            let (rule, help) = match &error {
-                Undelivered::Taken { owner: Owner::Request(_), .. } => {
-                    ("taken", "use another id, or delete that request first")
-                }
-                Undelivered::Taken { .. } => ("taken", "use another id, or have the file removed from the repository"),
-                _ => (
-                    "organization-exists",
-                    "use another id, or have an administrator of Gitea rename or remove it; what a deleted request has \
-                     made is gone once the pull request of its deletion is merged and applied",
-                ),
-            };
-            let message = error.to_string();
-            let violation = Refusal::new(rule, message.clone()).help(help).at("spec.id", None);
-            refuse(folders, &object, "Delivered", &[violation], now)?;
-            Ok(Committed::Refused(message))
-        }
-        Err(Undelivered::Passing(error)) => {
+        Err(error) => {
+            let error = anyhow::Error::from(error);
             let all = Role::ALL.len();
             let message = match outcomes.len() {
                 0 => format!("{error:#}"),
@@ -173,6 +149,44 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             wait(folders, &object, status, "Delivered", "Waiting", &message, now)?;
             Ok(Committed::Later(message))
         }
+    }
+}
+
+/// Finds out what a delivery would do, and writes nothing.
+///
+/// # Errors
+/// As [`deliver`].
+pub fn preview(config: &Config, delivery: Delivery) -> Result<Result<BTreeMap<Role, Outcome>, Undelivered>> {
+    let mut outcomes = BTreeMap::new();
+    let result = within(config, delivery, Extent::DryRun, |role, outcome| {
+        outcomes.insert(role, outcome);
+        Ok(())
+    })?;
+    Ok(result.map(|()| outcomes))
+}
+
+/// What is to be delivered of a request's outputs, after what its status says.
+pub fn delivery(
+    config: &Config,
+    request: &Request<'_>,
+    outputs: Outputs,
+    status: &Status,
+    task: Task,
+    now: Timestamp,
+) -> Delivery {
+    let journal = &status.goldpath.repositories;
+    let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
+    Delivery {
+        cause: Cause { request: request.identity.clone(), generation: request.generation },
+        action: task.action,
+        files: outputs.repositories,
+        accounts: outputs.accounts,
+        pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
+        index: config.catalog_index.clone(),
+        author: config.author.clone(),
+        trailers: config.trailers.clone(),
+        time: now,
+        with_diff: task.with_diff,
     }
 }
 
@@ -287,7 +301,7 @@ impl Committed {
     pub fn lines(&self, dry_run: bool) -> Vec<String> {
         match self {
             Self::Stopped => vec!["an earlier step has asked for an end: nothing to do".to_owned()],
-            Self::Refused(why) => vec![format!("refused: {why}")],
+            Self::Refused(why) => vec![format!("refused: {}", why.message)],
             Self::Later(why) => vec![format!("later: {why}")],
             Self::Done(outcomes) => outcomes
                 .iter()

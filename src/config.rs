@@ -11,9 +11,11 @@ pub(crate) use read::is_in_the_clear;
 
 use crate::cluster::ServiceAccount;
 use crate::document::Unreadable;
+use crate::file_tree::RelativePath;
 use crate::names::{BranchName, DisplayName, Domain, Email, GroupPrefix, Label, RepositoryName, Username};
 use crate::promise::Role;
-use crate::quantity::{Count, Quantity};
+use crate::quantity::{Bytes, Count, Cpu};
+use crate::repository::index;
 use crate::violation::{Violation, told};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -44,6 +46,8 @@ pub struct Config {
     pub author: Author,
     /// Further trailers of every commit message, in the order written.
     pub trailers: Vec<(String, String)>,
+    /// Where in the catalog the index is that lists all entities.
+    pub catalog_index: RelativePath,
     /// The repositories by role.
     pub repositories: BTreeMap<Role, Remote>,
     /// The private organisation whose registry holds Terraform's states, one a root module.
@@ -74,6 +78,7 @@ impl Default for Config {
             defaults: Defaults::default(),
             author: Author::default(),
             trailers: Vec::new(),
+            catalog_index: RelativePath::parse(index::DEFAULT_PATH).expect("a constant"),
             repositories: BTreeMap::new(),
             state_owner: None,
             review: None,
@@ -95,11 +100,45 @@ pub struct Defaults {
     pub email_domain: Domain,
     /// The quota of a namespace.
     pub quota: QuotaDefaults,
+    /// What a container gets, as far as the quota goes.
+    pub containers: ContainerDefaults,
+}
+
+/// What a container gets that does not say.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ContainerDefaults {
+    /// The most that it may use.
+    pub limits: Resources,
+    /// What is kept for it.
+    pub requests: Resources,
+}
+
+/// Processors and memory.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Resources {
+    /// Processors.
+    pub cpu: Cpu,
+    /// Bytes of memory.
+    pub memory: Bytes,
+}
+
+impl Default for ContainerDefaults {
+    fn default() -> Self {
+        let resources = |cpu, memory| Resources {
+            cpu: Cpu::parse_text(cpu).expect("a constant"),
+            memory: Bytes::parse_text(memory).expect("a constant"),
+        };
+        Self { limits: resources("500m", "256Mi"), requests: resources("50m", "128Mi") }
+    }
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { email_domain: Domain::parse("example.com").expect("a constant"), quota: QuotaDefaults::default() }
+        Self {
+            email_domain: Domain::parse("example.com").expect("a constant"),
+            quota: QuotaDefaults::default(),
+            containers: ContainerDefaults::default(),
+        }
     }
 }
 
@@ -107,19 +146,24 @@ impl Default for Defaults {
 #[derive(Clone, Debug)]
 pub struct QuotaDefaults {
     /// Processors.
-    pub cpu: Quantity,
+    pub cpu: Cpu,
     /// Bytes of memory.
-    pub memory: Quantity,
+    pub memory: Bytes,
     /// Bytes of persistent storage.
-    pub storage: Quantity,
+    pub storage: Bytes,
     /// Pods.
     pub pods: Count,
 }
 
 impl Default for QuotaDefaults {
     fn default() -> Self {
-        let amount = |text| Quantity::parse_text(text).expect("a constant");
-        Self { cpu: amount("4"), memory: amount("8Gi"), storage: amount("20Gi"), pods: Count::new(50) }
+        let amount = |text| Bytes::parse_text(text).expect("a constant");
+        Self {
+            cpu: Cpu::parse_text("4").expect("a constant"),
+            memory: amount("8Gi"),
+            storage: amount("20Gi"),
+            pods: Count::new(50),
+        }
     }
 }
 
@@ -473,7 +517,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.defaults.email_domain.as_str(), "company.com");
-        assert_eq!(config.defaults.quota.memory, Quantity::parse_text("8Gi").unwrap());
+        assert_eq!(config.defaults.quota.memory, Bytes::parse_text("8Gi").unwrap());
         assert_eq!(config.patience, Patience::default());
         let catalog = gitea(&config, Role::Catalog);
         assert_eq!(catalog.to_string(), "https://git.company.com/platform/c");
@@ -488,8 +532,12 @@ mod tests {
         let (example, built_in) = (parse(include_str!("../config.example.yaml")).unwrap(), Config::default());
         assert_eq!(example.repositories.len(), 2);
         let shown = |config: &Config| {
-            let Config { gitea_url, insecure, group_prefix, defaults, author, trailers, patience, .. } = config;
-            format!("{gitea_url} {insecure} {group_prefix} {defaults:?} {author:?} {trailers:?} {patience:?}")
+            let Config {
+                gitea_url, insecure, group_prefix, defaults, author, trailers, catalog_index, patience, ..
+            } = config;
+            format!(
+                "{gitea_url} {insecure} {group_prefix} {defaults:?} {author:?} {trailers:?} {catalog_index} {patience:?}"
+            )
         };
         assert_eq!(shown(&example), shown(&built_in));
         let least = "review: {user: goldpath-review, repository: {owner: platform, name: review}}";
@@ -572,7 +620,7 @@ mod tests {
         let backend = |address: &str, more: &str| {
             parse(&format!(
                 "gitea: {{url: 'https://g.example', tokenFile: t{more}}}\nstate: {{owner: s}}\n\
-                 repositories: {{infrastructure: {{owner: p, name: i}}}}\nreview: {{user: r, repository: {{owner: o, name: n}}, \
+                 repositories: {{infrastructure: {{owner: p, name: i}}}}\nreview: {{user: r, repository: {{owner: o, name: control}}, \
                  terraform: {{backend: {{type: http, settings: {{address: '{address}/{{state}}'}}}}}}}}"
             ))
         };
@@ -675,7 +723,7 @@ mod tests {
     #[test]
     fn what_a_review_is_told_is_read() {
         let review = with_review(
-            "review:\n  user: r\n  repository: {owner: o, name: n}\n  owners: [alice]\n  approvals: {maxAgeDays: 2}\n  \
+            "review:\n  user: r\n  repository: {owner: o, name: control}\n  owners: [alice]\n  approvals: {maxAgeDays: 2}\n  \
              terraform: {lockFile: .terraform.lock.hcl, backend: {type: pg, settings: {schema_name: 'g_{state}'}}}\n  \
              policy:\n    publicVisibility: false\n    resources: ['gitea_*']\n    rules: [policy/example.rego]\n    waivers:\n    \
              - {rule: visibility, module: teams/alpha, until: 2027-01-31, reason: open source}\n    \
@@ -696,7 +744,7 @@ mod tests {
 
     #[test]
     fn states_in_gitea_need_their_organisation() {
-        let review = "review: {user: r, repository: {owner: o, name: n}";
+        let review = "review: {user: r, repository: {owner: o, name: control}";
         let rest =
             "gitea: {url: 'https://g.example', tokenFile: t}\nrepositories: {infrastructure: {owner: p, name: i}}";
         let error = parse(&format!("{review}}}\n{rest}")).unwrap_err();

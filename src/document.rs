@@ -54,6 +54,8 @@ pub enum Value {
     Number(serde_json::Number),
     /// A quoted text, or a plain one that is nothing else.
     String(String),
+    /// A plain text that kubectl, whose YAML is 1.1, reads as something else than we: its text.
+    Ambiguous(String),
     /// A sequence.
     List(Vec<Node>),
     /// A mapping in the order written, without duplicate keys.
@@ -77,6 +79,7 @@ impl Node {
             Value::Bool(_) => "a boolean",
             Value::Number(_) => "a number",
             Value::String(_) => "a string",
+            Value::Ambiguous(_) => "a word that kubectl reads otherwise",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         }
@@ -87,6 +90,19 @@ impl Node {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|(k, _)| k.name == key).map(|(_, n)| n),
             _ => None,
+        }
+    }
+
+    /// Changes every place in it; as deep as [`parse`] goes.
+    fn each_span(&mut self, change: &impl Fn(&mut Span)) {
+        change(&mut self.span);
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.each_span(change)),
+            Value::Map(entries) => entries.iter_mut().for_each(|(key, value)| {
+                change(&mut key.span);
+                value.each_span(change);
+            }),
+            _ => {}
         }
     }
 
@@ -153,6 +169,34 @@ pub fn parse(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
         loader.take(event, span)?;
     }
     Ok(loader.documents)
+}
+
+/// As [`parse`], of parts of the source one after the other, which begin and end between its documents; places are those in
+/// the source.
+pub fn parse_parts(source: &[u8], parts: &[std::ops::Range<usize>]) -> Result<Vec<Node>, Unreadable> {
+    let mut all = Vec::new();
+    let (mut begin, mut lines, mut columns) = (0, 0, 0);
+    for part in parts {
+        for c in String::from_utf8_lossy(&source[begin..part.start]).chars() {
+            (lines, columns) = if c == '\n' { (lines + 1, 0) } else { (lines, columns + 1) };
+        }
+        begin = part.start;
+        let shift = |span: &mut Span| {
+            span.start += part.start;
+            span.end += part.start;
+            span.column += if span.line == 1 { columns } else { 0 };
+            span.line += lines;
+        };
+        match parse(&source[part.clone()]) {
+            Ok(documents) => all.extend(documents),
+            Err(mut fault) => {
+                fault.span.iter_mut().for_each(shift);
+                return Err(fault);
+            }
+        }
+        all.last_mut().into_iter().for_each(|document| document.each_span(&shift));
+    }
+    Ok(all)
 }
 
 /// A list or mapping whose end has not come yet.
@@ -334,7 +378,44 @@ fn plain_value(text: &str) -> Value {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),
+        _ if is_ambiguous(text) => Value::Ambiguous(text.to_owned()),
         _ => number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number),
+    }
+}
+
+/// Whether kubectl reads a plain text otherwise than YAML 1.2 has it, or not at all: as a boolean, or as a number of another
+/// value (sigs.k8s.io/yaml, which reads as YAML 1.1 has it, and numbers as Go's `strconv` does with base 0).
+fn is_ambiguous(text: &str) -> bool {
+    let words = ["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF"];
+    let specials = [".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"];
+    if words.contains(&text) || specials.contains(&text.trim_start_matches(['+', '-'])) {
+        return true;
+    }
+    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) {
+        return false;
+    }
+    let plain = text.replace('_', "");
+    let (is_negative, digits) = match plain.strip_prefix(['+', '-']) {
+        Some(rest) => (plain.starts_with('-'), rest),
+        None => (false, plain.as_str()),
+    };
+    let prefix = digits.get(..2).unwrap_or_default().to_ascii_lowercase();
+    let radix = match prefix.as_str() {
+        "0x" => 16,
+        "0b" => 2,
+        "0o" => 8,
+        _ if digits.len() > 1 && digits.starts_with('0') => 8,
+        _ => 10,
+    };
+    let bare = if prefix.ends_with(['x', 'b', 'o']) { &digits[2..] } else { digits };
+    let theirs = match bare.starts_with(['+', '-']) {
+        true => None,
+        false => u64::from_str_radix(bare, radix).ok().map(i128::from).map(|n| if is_negative { -n } else { n }),
+    };
+    let ours = number(text);
+    match theirs {
+        Some(theirs) => ours.is_none_or(|ours| ours.as_i128() != Some(theirs) && !ours.is_f64()),
+        None => ours.is_none() && number(&plain).is_some(),
     }
 }
 
@@ -357,7 +438,7 @@ pub fn to_json(node: &Node) -> serde_json::Value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Number(value) => value.clone().into(),
-        Value::String(value) => value.clone().into(),
+        Value::String(value) | Value::Ambiguous(value) => value.clone().into(),
         Value::List(items) => items.iter().map(to_json).collect(),
         Value::Map(entries) => entries.iter().map(|(key, value)| (key.name.clone(), to_json(value))).collect(),
     }
@@ -451,10 +532,55 @@ mod tests {
         assert_eq!(read("null, ~, '', true, FALSE"), r#"Null Null String("") Bool(true) Bool(false)"#);
         assert_eq!(
             read("no, 'true', .inf, nan, 1_0, 1e999, 0x+1, ."),
-            r#"String("no") String("true") String(".inf") String("nan") String("1_0") String("1e999") String("0x+1") String(".")"#
+            r#"Ambiguous("no") String("true") Ambiguous(".inf") String("nan") Ambiguous("1_0") String("1e999") String("0x+1") String(".")"#
         );
         assert_eq!(read("1, -2, +3, 0x1F, 0o17, 1.50, .5, 2e3"), "1 -2 3 31 15 1.5 0.5 2000.0");
         assert_eq!(read("18446744073709551615, 18446744073709551616"), "18446744073709551615 1.8446744073709552e+19");
+    }
+
+    /// What kubectl makes of them was asked of it: tests/contract/kubernetes has many more.
+    #[test]
+    fn what_kubectl_reads_otherwise_is_ambiguous() {
+        let ambiguous = |text: &str| {
+            matches!(parse(format!("a: {text}").as_bytes()).unwrap()[0].get("a").unwrap().value, Value::Ambiguous(_))
+        };
+        for text in [
+            "y", "N", "no", "On", "OFF", ".inf", "-.INF", ".NaN", "010", "-017", "0b11", "+0b1", "0B1", "0X1F",
+            "-0x1F", "0O17", "1_000", "0x_1", "0_8", "0o_7", "1_0.5",
+        ] {
+            assert!(ambiguous(text), "{text}");
+            assert!(!ambiguous(&format!("'{text}'")), "{text} in quotes");
+        }
+        for text in [
+            "true",
+            "False",
+            "yess",
+            "nO",
+            "0",
+            "00",
+            "07",
+            "08",
+            "0o17",
+            "0x1F",
+            "1e3",
+            ".5",
+            "5.",
+            "+.5",
+            "1:30",
+            "2001-01-01",
+            "=",
+            "_1",
+            "0x",
+            "0b",
+            "12e",
+            "1e999",
+            "18446744073709551616",
+            "-9223372036854775808",
+            "inf",
+            "~",
+        ] {
+            assert!(!ambiguous(text), "{text}");
+        }
     }
 
     #[test]

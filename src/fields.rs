@@ -179,6 +179,10 @@ pub fn one_of<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, R
 pub fn wrong_type(node: &Node, wanted: &str) -> Refusal {
     let refusal = Refusal::new("type", format!("is {}, not {wanted}", node.kind()));
     match (&node.value, wanted) {
+        (Value::Ambiguous(text), _) => {
+            Refusal::new("ambiguous", format!("{} without quotes is something else for kubectl", quote(text)))
+                .help("put it in quotes; for a boolean write `true` or `false`, for a number its decimal digits")
+        }
         (Value::Number(_) | Value::Bool(_), "a string") => refusal.help("put it in quotes"),
         _ => refusal,
     }

@@ -87,7 +87,12 @@ impl FileTree {
         self.0.iter().map(|(path, content)| (path, content.as_slice()))
     }
 
-    /// Every path, sorted.
+    /// The content of a file.
+    pub fn get(&self, path: &RelativePath) -> Option<&[u8]> {
+        self.0.get(path).map(Vec::as_slice)
+    }
+
+    /// The path of every file, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &RelativePath> {
         self.0.keys()
     }

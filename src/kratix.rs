@@ -235,7 +235,7 @@ impl JsonSchema for Status {
 pub struct Condition {
     /// As `Rendered`.
     pub r#type: String,
-    /// `True` or `False`.
+    /// `True`, `False` or `Unknown`.
     pub status: String,
     /// Why, as one word.
     pub reason: String,
@@ -261,6 +261,9 @@ pub struct Progress {
     /// What is wrong with the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Fault>,
+    /// How many manifests it has.
+    #[serde(skip_serializing_if = "is_none")]
+    pub manifests: usize,
     /// What each repository holds of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub repositories: BTreeMap<String, Delivered>,
@@ -295,6 +298,8 @@ pub enum Phase {
     Merged,
     /// Terraform is at it.
     Applying,
+    /// It is in a repository in which nothing tells what becomes of it.
+    Delivered,
     /// It is so.
     Applied,
 }
@@ -311,6 +316,7 @@ impl Phase {
             Self::AwaitingReview => "awaiting-review",
             Self::Merged => "merged",
             Self::Applying => "applying",
+            Self::Delivered => "delivered",
             Self::Applied => "applied",
         }
     }
@@ -358,6 +364,10 @@ pub struct Delivered {
     /// The pull request that proposes it, or has brought it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pull_request: Option<PullRequest>,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn is_zero(count: &u32) -> bool {

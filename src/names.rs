@@ -267,7 +267,14 @@ impl Username {
 name!(
     /// A name for people to read: one line.
     DisplayName,
-    json_schema!({"type": "string", "minLength": 1, "maxLength": DisplayName::MAX, "pattern": LINE_PATTERN})
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        // With the line break at its end.
+        "maxLength": DisplayName::MAX,
+        "pattern": LINE_PATTERN,
+        "x-kubernetes-validations": [{"rule": format!("self.matches(r\"{VISIBLE}\")"), "message": "is blank"}],
+    })
 );
 
 impl DisplayName {
@@ -276,8 +283,9 @@ impl DisplayName {
 
     /// Refuses the blank, the too long, and what is not one line.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        line(text, Self::MAX)?;
-        if text.trim().is_empty() {
+        static SHOWS: LazyLock<Regex> = LazyLock::new(|| Regex::new(VISIBLE).expect("a constant"));
+        let text = line(text, Self::MAX)?;
+        if !SHOWS.is_match(text) {
             return Err(Refusal::new("length", "is blank").help("write a name that people know"));
         }
         Ok(Self(text.to_owned()))
@@ -296,31 +304,36 @@ impl Description {
 
     /// Refuses the too long and what is not one line.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        line(text, Self::MAX)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(line(text, Self::MAX)?.to_owned()))
     }
 }
 
 name!(
     /// A mail address.
     Email,
-    json_schema!({"type": "string", "maxLength": Email::MAX, "pattern": Email::PATTERN})
+    json_schema!({
+        "type": "string",
+        "maxLength": Email::MAX,
+        "pattern": Email::PATTERN,
+        "x-kubernetes-validations": [{"rule": "self.indexOf('@') <= 64", "message": "has more than 64 characters before the `@`"}],
+    })
 );
 
 impl Email {
     /// RFC 5321's limit for a path, less its angle brackets.
     const MAX: usize = 254;
-    /// The pattern of the proof of concept, so that its requests stay valid.
-    const PATTERN: &str = r"^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}$";
+    /// RFC 5321's `Dot-string` at a `Domain` of at least two names, the last of letters or in IDNA's form (RFC 5890).
+    const PATTERN: &str = concat!(
+        r"^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*",
+        r"@([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+",
+        r"([a-zA-Z]{2,63}|[xX][nN]--[a-zA-Z0-9-]{0,58}[a-zA-Z0-9])$"
+    );
 
-    /// Refuses what the pattern of the API refuses, and what it lets through and mail does not:
-    /// dots at an end or in a row in the mailbox (RFC 5321, `Dot-string`), domains that are none.
+    /// Refuses what the API refuses, which knows the same rules.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         static PATTERN: LazyLock<Regex> = LazyLock::new(|| Regex::new(Email::PATTERN).expect("a constant"));
         length(text, 1, Self::MAX)?;
-        let mailbox = text.split('@').next().unwrap_or_default();
-        let dots = mailbox.starts_with('.') || mailbox.ends_with('.') || mailbox.contains("..");
-        if dots || !PATTERN.is_match(text) || !validator::ValidateEmail::validate_email(&text) {
+        if !PATTERN.is_match(text) || !validator::ValidateEmail::validate_email(&text) {
             return Err(Refusal::new("email", format!("{} is not a mail address", quote(text)))
                 .help("write it as in `alpha@company.com`"));
         }
@@ -460,14 +473,25 @@ impl NamespaceName {
 }
 
 /// No controls, no line or paragraph separators, no change of direction, in the regular
-/// expressions of the API server (RE2).
-const LINE_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}]*$";
+/// expressions of the API server (RE2). At its end the line break may stand that a block scalar (`>`) leaves there.
+const LINE_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}]*\n?$";
 
-fn line(text: &str, max: usize) -> Result<(), Refusal> {
+/// A character that is seen: no space, none that takes no room, no letter that shows nothing. For RE2 and for Rust.
+const VISIBLE: &str = concat!(
+    r"[^\x00-\x20\x7f-\xa0\xad\x{34f}\x{61c}\x{115f}\x{1160}\x{1680}\x{17b4}\x{17b5}\x{180b}-\x{180f}\x{2000}-\x{200f}",
+    r"\x{2028}-\x{202f}\x{205f}-\x{206f}\x{2800}\x{3000}\x{3164}\x{fe00}-\x{fe0f}\x{feff}\x{ffa0}\x{fff0}-\x{fffb}",
+    r"\x{e0000}-\x{e0fff}]"
+);
+
+/// The line that a text is, without the line break at its end.
+fn line(text: &str, max: usize) -> Result<&str, Refusal> {
     length(text, 0, max)?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
     let refused = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    match text.chars().find(|c| refused(*c)) {
-        None => Ok(()),
+    match line.chars().find(|c| refused(*c)) {
+        None => Ok(line),
+        Some('\n') => Err(Refusal::new("characters", "has several lines")
+            .help("write one line; one that is too long for the file goes on in the next behind `>-`")),
         Some(c) => Err(Refusal::new("characters", format!("contains the character U+{:04X}", u32::from(c)))
             .help("write one line, without control characters and changes of direction")),
     }
@@ -574,25 +598,43 @@ mod tests {
     }
 
     #[test]
-    fn the_step_refuses_addresses_that_the_pattern_lets_through_and_mail_does_not() {
+    fn the_pattern_of_addresses_is_that_of_mail() {
         let pattern = Regex::new(Email::PATTERN).unwrap();
         for bad in [
+            "a",
+            "a@localhost",
+            "a@.com",
+            "a b@x.com",
+            "a@x.c",
+            "a@x.com\n",
+            "\"a\"@x.com",
             "a@-x.com",
             "a@x-.com",
             "a@x..com",
             ".a@x.com",
             "a.@x.com",
             "a..b@x.com",
-            &format!("{}@x.com", "a".repeat(65)),
+            "a@x.xn--",
+            "a@x.123",
+            "a@[1.2.3.4]",
             &format!("a@{}.com", "x".repeat(64)),
         ] {
-            assert!(pattern.is_match(bad), "{bad}");
+            assert!(!pattern.is_match(bad), "{bad}");
             assert_eq!(rule(Email::parse(bad)), "email", "{bad}");
         }
-        for bad in ["a", "a@localhost", "a@.com", "a b@x.com", "a@x.c", "a@x.com\n", "\"a\"@x.com"] {
-            assert_eq!(rule(Email::parse(bad)), "email", "{bad:?}");
+        // The other rule of the API is for this one.
+        assert_eq!(rule(Email::parse(&format!("{}@x.com", "a".repeat(65)))), "email");
+        for good in [
+            "alpha+ci@company.co.uk",
+            "o'brien@company.com",
+            "a!#$%&'*+/=?^_`{|}~-b@x.com",
+            "a@xn--bcher-kva.example",
+            "a@company.xn--p1ai",
+            "a@1.2.com",
+            &format!("{}@x.com", "a".repeat(64)),
+        ] {
+            assert_eq!(Email::parse(good).unwrap().as_str(), good);
         }
-        assert_eq!(Email::parse("alpha+ci@company.co.uk").unwrap().as_str(), "alpha+ci@company.co.uk");
     }
 
     #[test]
@@ -600,11 +642,15 @@ mod tests {
         for good in ["Team Alpha", " Ünï \"quoted\" ${x} 🦀 ", "فريق", "👩\u{200d}💻"] {
             assert_eq!(DisplayName::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["a\nb", "a\r", "\0", "\u{85}", "a\u{2028}b", "\u{202e}a"] {
+        for bad in ["a\nb", "a\r\n", "\0", "\u{85}", "a\u{2028}b", "\u{202e}a"] {
             assert_eq!(rule(DisplayName::parse(bad)), "characters", "{bad:?}");
         }
         assert_eq!(rule(DisplayName::parse("")), "length");
-        assert_eq!(rule(DisplayName::parse("\u{3000} ")), "length");
+        for blank in ["\u{3000} ", "\u{200b}\u{feff}", "\u{3164}", "\u{2800}", "\u{115f}\u{1160}", "\u{e0020}", "\n"] {
+            assert!(DisplayName::parse(blank).is_err(), "{blank:?}");
+        }
+        assert_eq!(DisplayName::parse("Sells things\n").unwrap().as_str(), "Sells things");
+        assert_eq!(rule(DisplayName::parse("a\n\n")), "characters");
         assert_eq!(rule(DisplayName::parse(&"é".repeat(101))), "length");
     }
 

@@ -31,9 +31,9 @@ pub struct Promise {
     pub check: fn(&Node, &Config) -> Vec<Violation>,
     /// Parses and validates a request's spec, and renders what it asks for: no I/O.
     pub generate: fn(&Request<'_>, &Config) -> Result<Outputs, Unrendered>,
-    /// Whether some request of this kind can have a file at a path, now or as an earlier version rendered it. Nothing else
-    /// is removed or overwritten on the word of an inventory, which others may edit.
-    pub can_have: fn(Role, &RelativePath) -> bool,
+    /// The `spec.id` of the request of this kind that can have a file at a path, now or as an earlier version rendered it.
+    /// Nothing else is removed or overwritten on the word of an inventory, which others may edit.
+    pub id_of: fn(Role, &RelativePath) -> Option<&str>,
 }
 
 /// Everything that a request becomes.
@@ -46,8 +46,20 @@ pub struct Outputs {
     /// The accounts in Gitea, users or organisations, that its Terraform makes: nobody else may have their names, because
     /// the manifests give rights to who has.
     pub accounts: Vec<Username>,
+    /// The request's `spec.id`.
+    pub id: String,
+    /// The ids of other requests that it names, by field, as `spec.parent`.
+    pub relations: Vec<(String, String)>,
     /// Top-level keys of the request's status.
     pub status: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Outputs {
+    /// What a request becomes that is deleted: no file in any repository.
+    pub fn nothing() -> Self {
+        let repositories = Role::ALL.into_iter().map(|role| (role, FileTree::default())).collect();
+        Self { repositories, ..Self::default() }
+    }
 }
 
 /// What a repository is for.
@@ -126,7 +138,7 @@ mod tests {
             for request in sources.flatten() {
                 let Ok((_, outputs)) = crate::generate(&request, &Config::default()) else { continue };
                 for (role, tree) in &outputs.repositories {
-                    assert_eq!(tree.paths().find(|path| !(promise.can_have)(*role, path)), None);
+                    assert_eq!(tree.paths().find(|path| (promise.id_of)(*role, path).is_none()), None);
                     seen += tree.len();
                 }
             }

@@ -1,66 +1,224 @@
-//! Amounts, as Kubernetes writes them.
+//! Amounts, as Kubernetes writes them, each with its dimension and bounds.
 
 use crate::document::{Node, Value};
 use crate::fields::wrong_type;
 use crate::violation::{Refusal, quote};
 use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-/// An amount of processors or bytes (`500m`, `4`, `1.5`, `8Gi`): Kubernetes' `Quantity`, without
-/// signs and exponents, which nobody means in a quota.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quantity(String);
+/// The parts of a quantity without a sign
+/// ([Quantity](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/)).
+static QUANTITY: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^([0-9]{1,15})(?:\.([0-9]{1,9}))?(?:(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)|[eE]([+-]?[0-9]{1,2}))?$")
+        .expect("a constant")
+});
 
-const PATTERN: &str = r"^[0-9]{1,15}(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$";
+/// Billionths in one.
+const ONE: u128 = 1_000_000_000;
+const MEBIBYTE: u128 = ONE << 20;
 
-impl Quantity {
+/// What a dimension takes.
+struct Rules {
+    /// For the API server, which reads the same by it.
+    pattern: &'static str,
+    /// The bounds in billionths; nothing is allowed too.
+    least: u128,
+    most: u128,
+    /// Whether parts of one are no amount.
+    whole: bool,
+    help: &'static str,
+}
+
+const CPU: Rules = Rules {
+    pattern: r"^[0-9]{1,15}(\.[0-9]{1,9})?(n|u|m|k|[eE][+-]?[0-9]{1,2})?$",
+    least: ONE / 1000,
+    most: 1_000_000 * ONE,
+    whole: false,
+    help: "write processors, from `1m` (a thousandth of one) to `1M`, as in `4`, `500m`, `1.5`",
+};
+
+const BYTES: Rules = Rules {
+    pattern: r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,2})?$",
+    least: MEBIBYTE,
+    most: ONE << 60,
+    whole: true,
+    help: "write bytes, from `1Mi` to `1Ei`, as in `512Mi`, `8Gi`, `1.5G`",
+};
+
+/// An amount: how it was written, and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Amount {
+    text: String,
+    /// In billionths.
+    value: u128,
+}
+
+impl Amount {
     /// Reads a text or a number.
-    ///
-    /// # Errors
-    /// What is no amount.
-    pub fn parse(node: &Node) -> Result<Self, Refusal> {
+    fn parse(node: &Node, rules: &Rules) -> Result<Self, Refusal> {
         match &node.value {
-            Value::String(text) => Self::parse_text(text),
-            Value::Number(number) if !number.is_f64() => Self::parse_text(&number.to_string()),
+            Value::String(text) => Self::parse_text(text, rules),
+            Value::Number(number) if !number.is_f64() => Self::parse_text(&number.to_string(), rules),
             // `x-kubernetes-int-or-string`: a fraction is neither.
             Value::Number(_) => Err(Refusal::new("type", "is a fraction without quotes").help("put it in quotes")),
             _ => Err(wrong_type(node, "an amount")),
         }
     }
 
-    /// Reads a text.
-    ///
-    /// # Errors
-    /// What is no amount.
-    pub fn parse_text(text: &str) -> Result<Self, Refusal> {
-        static AMOUNT: LazyLock<Regex> = LazyLock::new(|| Regex::new(PATTERN).expect("a constant"));
-        if AMOUNT.is_match(text) {
-            return Ok(Self(text.to_owned()));
+    fn parse_text(text: &str, rules: &Rules) -> Result<Self, Refusal> {
+        static PATTERNS: LazyLock<[Regex; 2]> =
+            LazyLock::new(|| [CPU, BYTES].map(|rules| Regex::new(rules.pattern).expect("a constant")));
+        let refuse = |what: &str| Refusal::new("quantity", format!("{} {what}", quote(text))).help(rules.help);
+        let value = value_of(text);
+        if !PATTERNS[usize::from(rules.whole)].is_match(text) {
+            let refusal = refuse(if value.is_some() { "is an amount of something else" } else { "is not an amount" });
+            let meant = text.strip_suffix('m').filter(|_| rules.whole && value.is_some());
+            return Err(Refusal { suggestion: meant.map(|number| format!("{number}Mi")), ..refusal });
         }
-        Err(Refusal::new("quantity", format!("{} is not an amount", quote(text)))
-            .help("write a number with or without a unit, as in `4`, `500m`, `8Gi`"))
+        match value {
+            Some(value) if rules.whole && value % ONE != 0 => Err(refuse("is not a whole number of bytes")),
+            Some(value @ 1..) if value < rules.least => {
+                let meant = text.parse::<u64>().is_ok() && rules.whole;
+                Err(Refusal { suggestion: meant.then(|| format!("{text}Mi")), ..refuse("is too little") })
+            }
+            Some(value) if value <= rules.most => Ok(Self { text: text.to_owned(), value }),
+            _ => Err(refuse("is too much")),
+        }
     }
 }
 
-impl JsonSchema for Quantity {
-    fn schema_name() -> Cow<'static, str> {
-        "Quantity".into()
+/// The billionths of an amount; none for what is no amount, has smaller parts or is too large to be counted.
+fn value_of(text: &str) -> Option<u128> {
+    let parts = QUANTITY.captures(text)?;
+    let fraction = parts.get(2).map_or("", |part| part.as_str());
+    let digits = format!("{}{fraction:0<9}", &parts[1]).parse::<u128>().ok()?;
+    let decimal = |power: i32| match u32::try_from(power) {
+        Ok(power) => digits.checked_mul(10_u128.checked_pow(power)?),
+        Err(_) => {
+            let parts = 10_u128.checked_pow(power.unsigned_abs())?;
+            digits.is_multiple_of(parts).then(|| digits / parts)
+        }
+    };
+    if let Some(exponent) = parts.get(4) {
+        return decimal(exponent.as_str().parse().ok()?);
     }
+    match parts.get(3).map_or("", |unit| unit.as_str()) {
+        "" => Some(digits),
+        "n" => decimal(-9),
+        "u" => decimal(-6),
+        "m" => decimal(-3),
+        unit => {
+            let power = i32::try_from("kMGTPE".find(unit.trim_end_matches('i').to_owned().replace('K', "k").as_str())?)
+                .ok()?
+                + 1;
+            match unit.ends_with('i') {
+                true => digits.checked_mul(1_u128.checked_shl(10 * power.unsigned_abs())?),
+                false => decimal(3 * power),
+            }
+        }
+    }
+}
 
-    fn inline_schema() -> bool {
-        true
-    }
+macro_rules! quantity {
+    ($(#[$doc:meta])* $name:ident, $rules:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name(Amount);
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"x-kubernetes-int-or-string": true, "pattern": PATTERN, "maxLength": 24})
+        impl $name {
+            /// Reads a text or a number.
+            ///
+            /// # Errors
+            /// What is no such amount, or out of its bounds.
+            pub fn parse(node: &Node) -> Result<Self, Refusal> {
+                Amount::parse(node, &$rules).map(Self)
+            }
+
+            /// Reads a text.
+            ///
+            /// # Errors
+            /// As [`Self::parse`].
+            pub fn parse_text(text: &str) -> Result<Self, Refusal> {
+                Amount::parse_text(text, &$rules).map(Self)
+            }
+
+            /// The smaller of the two, but where `limit` is nothing: what does not fit into that fits nowhere.
+            pub fn within<'q>(&'q self, limit: &'q Self) -> &'q Self {
+                if limit.0.value > 0 && limit.0.value < self.0.value { limit } else { self }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0.text)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text: Cow<'de, str> = serde::Deserialize::deserialize(from)?;
+                Self::parse_text(&text).map_err(|refusal| serde::de::Error::custom(refusal.message))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                schema(&$rules)
+            }
+        }
+    };
+}
+
+quantity!(
+    /// An amount of processors, as `500m`, `4`, `1.5`.
+    Cpu,
+    CPU
+);
+quantity!(
+    /// An amount of bytes, as `512Mi`, `8Gi`.
+    Bytes,
+    BYTES
+);
+
+/// The API server's rules, by its [library for quantities](https://kubernetes.io/docs/reference/using-api/cel/).
+fn schema(rules: &Rules) -> Schema {
+    let billionths = |value: u128| {
+        format!("quantity('{}')", if value >= ONE { (value / ONE).to_string() } else { format!("{}n", value) })
+    };
+    let amount = "quantity(string(self))";
+    let mut validations = vec![serde_json::json!({
+        "rule": format!(
+            "{amount}.compareTo(quantity('0')) == 0 || ({amount}.compareTo({}) >= 0 && {amount}.compareTo({}) <= 0)",
+            billionths(rules.least),
+            billionths(rules.most)
+        ),
+        "message": rules.help,
+    })];
+    if rules.whole {
+        let rule = format!("{amount}.isInteger()");
+        validations.push(serde_json::json!({"rule": rule, "message": "is not a whole number of bytes"}));
     }
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "pattern": rules.pattern,
+        "maxLength": 32,
+        "x-kubernetes-validations": validations,
+    })
 }
 
 /// A number of things, up to a million.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Count(#[schemars(range(min = 0, max = 1_000_000))] u32);
 
@@ -87,15 +245,72 @@ impl Count {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
 
     #[test]
-    fn amounts_are_those_of_a_quota() {
-        for good in ["4", "0", "500m", "1.5", "8Gi", "2T"] {
-            assert!(Quantity::parse_text(good).is_ok(), "{good}");
+    fn an_amount_has_its_dimension_and_bounds() {
+        for good in ["4", "0", "500m", "1.5", "1e3", "1E3", "1500000u", "1k", "2e-1", "1000000", "0.001"] {
+            assert!(Cpu::parse_text(good).is_ok(), "{good}: {:?}", Cpu::parse_text(good));
         }
-        for bad in ["", "-1", "+1", "1e3", "8GB", "8 Gi", ".5", "1.", "lots", "1\n", "9999999999999999"] {
-            assert!(Quantity::parse_text(bad).is_err(), "{bad:?}");
+        for good in ["0", "8Gi", "1.5Gi", "2T", "129e6", "129E6", "1048576", "1Mi", "1Ei", "0.5G", "1000000k"] {
+            assert!(Bytes::parse_text(good).is_ok(), "{good}: {:?}", Bytes::parse_text(good));
         }
+        let why = |refusal: Refusal| (refusal.message.split_once("` ").unwrap().1.to_owned(), refusal.suggestion);
+        let cpu = |text: &str| why(Cpu::parse_text(text).unwrap_err()).0;
+        let bytes = |text: &str| why(Bytes::parse_text(text).unwrap_err());
+        for bad in ["", "-1", "+1", "8GB", "8 Gi", ".5", "1.", "lots", "1\n", "9999999999999999", "1e", "1e+", "1e100"]
+        {
+            assert_eq!((cpu(bad).as_str(), bytes(bad).0.as_str()), ("is not an amount", "is not an amount"), "{bad:?}");
+        }
+        for other in ["4Gi", "4G", "1Ki"] {
+            assert_eq!(cpu(other), "is an amount of something else", "{other}");
+        }
+        assert_eq!((cpu("0.1m").as_str(), cpu("1000001").as_str()), ("is too little", "is too much"));
+        assert_eq!(bytes("512m"), ("is an amount of something else".to_owned(), Some("512Mi".to_owned())));
+        assert_eq!(bytes("512"), ("is too little".to_owned(), Some("512Mi".to_owned())));
+        assert_eq!(bytes("512k"), ("is too little".to_owned(), None));
+        assert_eq!(bytes("1048576.5").0, "is not a whole number of bytes");
+        for much in ["2Ei", "2E", "999999999999999Ei", "9e90"] {
+            assert_eq!(bytes(much).0, "is too much", "{much}");
+        }
+    }
+
+    #[test]
+    fn the_value_counts_not_the_text() {
+        let bytes = |text| Bytes::parse_text(text).unwrap();
+        for (own, limit, least) in [
+            ("256Mi", "1Gi", "256Mi"),
+            ("256Mi", "200Mi", "200Mi"),
+            ("256Mi", "200000k", "200000k"),
+            ("1024Mi", "1Gi", "1024Mi"),
+            ("256Mi", "0", "256Mi"),
+        ] {
+            assert_eq!(bytes(own).within(&bytes(limit)), &bytes(least), "{own} {limit}");
+        }
+        let cpu = |text| Cpu::parse_text(text).unwrap();
+        assert_eq!(cpu("500m").within(&cpu("0.25")), &cpu("0.25"));
+        assert_eq!(cpu("500m").within(&cpu("1e0")), &cpu("500m"));
+    }
+
+    #[test]
+    fn the_pattern_of_the_api_and_the_values_agree() {
+        for rules in [CPU, BYTES] {
+            let pattern = Regex::new(rules.pattern).unwrap();
+            for unit in
+                ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "e3", "E3"]
+            {
+                let text = format!("1{unit}");
+                assert!(!pattern.is_match(&text) || value_of(&text).is_some(), "{text}");
+            }
+        }
+        assert_eq!(
+            [value_of("1Ki"), value_of("1k"), value_of("1.5M")],
+            [Some(1024 * ONE), Some(1000 * ONE), Some(1_500_000 * ONE)]
+        );
+        assert_eq!(
+            [value_of("1n"), value_of("0.1n"), value_of("1E"), value_of("1E0")],
+            [Some(1), None, Some(ONE * 10_u128.pow(18)), Some(ONE)]
+        );
     }
 }

@@ -96,7 +96,9 @@ fn rendered_status(request: &Request<'_>, outputs: &Outputs, now: Timestamp) -> 
     let mut status = Status::of_object(request.status);
     // The journal of the deliveries stays: the next one goes on from it.
     let repositories = std::mem::take(&mut status.goldpath.repositories);
-    status.goldpath = Progress { observed_generation: request.generation, repositories, ..Progress::default() };
+    let manifests = outputs.manifests.len();
+    status.goldpath =
+        Progress { observed_generation: request.generation, manifests, repositories, ..Progress::default() };
     status.extra.clear();
     status.extra.extend(outputs.status.clone());
     status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));

@@ -5,15 +5,17 @@
 
 mod git;
 mod gitea;
-mod index;
+pub(crate) mod index;
 pub(crate) mod inventory;
 
 use crate::config::{self, Author, Config, Remote};
+use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
 use crate::names::Username;
 use crate::promise::Role;
 use crate::request::Identity;
+use crate::violation::{Refusal, Violation};
 use anyhow::{Context, Result};
 use inventory::Plan;
 use jiff::Timestamp;
@@ -48,6 +50,8 @@ pub struct Delivery {
     pub accounts: Vec<Username>,
     /// The pull requests that earlier runs opened, by their numbers.
     pub pull_requests: BTreeMap<Role, u64>,
+    /// Where the catalog's index is.
+    pub index: RelativePath,
     /// Who commits.
     pub author: Author,
     /// Further trailers of the message.
@@ -72,9 +76,9 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// How many files of the request there are now, without what Goldpath keeps beside them.
     pub files: usize,
-    /// The changes as a unified diff, where that was asked for.
-    #[serde(skip)]
-    pub diff: String,
+    /// How each file changes, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diff: Vec<FileDiff>,
 }
 
 impl Outcome {
@@ -174,6 +178,22 @@ pub enum Undelivered {
         /// Whose it is.
         owner: Owner,
     },
+    /// The request was delivered by another `spec.id` than it has now, which names what exists.
+    #[error("`spec.id` was `{old}` and cannot be changed to `{new}`: it names what exists already")]
+    Renamed {
+        /// The id that it was delivered by.
+        old: String,
+        /// The id that it has.
+        new: String,
+    },
+    /// What is at the path of the catalog's index is not ours, and is not replaced.
+    #[error(
+        "`{path}` in catalog is to be the list of all entities, and somebody has written another file there by hand"
+    )]
+    Index {
+        /// The path.
+        path: RelativePath,
+    },
     /// An account that the request is to make is there, and somebody else's: the request has to change, because its
     /// manifests give rights to whoever has the name.
     #[error("`{name}` is in Gitea already, as a user or organisation that this request has not made")]
@@ -184,6 +204,34 @@ pub enum Undelivered {
     /// Something around it that may pass.
     #[error(transparent)]
     Passing(#[from] anyhow::Error),
+}
+
+impl Undelivered {
+    /// What is to be done about it, as a fault of the request; nothing where something around it failed.
+    pub fn refusal(&self) -> Option<Violation> {
+        let (rule, help) = match self {
+            Self::Passing(_) => return None,
+            Self::Taken { owner: Owner::Request(_), .. } => ("taken", "use another id, or delete that request first"),
+            Self::Taken { .. } => ("taken", "use another id, or have the file removed from the repository"),
+            Self::Renamed { .. } => (
+                "immutable",
+                "put the old one back; what is to have the new one is another request, with another name, and this one can \
+                 be deleted",
+            ),
+            Self::Index { .. } => (
+                "index",
+                "have its entities moved to another file, which the list then names, and the file removed; or have another \
+                 path named as `catalog.index` in the platform's configuration",
+            ),
+            Self::Exists { .. } => (
+                "organization-exists",
+                "use another id, or have an administrator of Gitea rename or remove it; what a deleted request has made is \
+                 gone once the pull request of its deletion is merged and applied",
+            ),
+        };
+        let path = if matches!(self, Self::Index { .. }) { "" } else { "spec.id" };
+        Some(Refusal::new(rule, self.to_string()).help(help).at(path, None))
+    }
 }
 
 /// Whose a file is.
@@ -237,7 +285,7 @@ pub fn deliver(
         let mut target = match remote {
             Remote::Git(remote) => Target::Git(Box::new(git::Branch::open(remote)?)),
             Remote::Gitea(remote) => {
-                Target::Gitea(Box::new(gitea::Repository::open(remote, &config.patience, deadline, extent)?))
+                Target::Gitea(Box::new(gitea::Repository::open(remote, config, deadline, extent)?))
             }
         };
         let preview = match &mut target {
@@ -270,7 +318,7 @@ pub fn let_others_claim(config: &Config, delivery: &Delivery) {
     for (role, files) in &delivery.files {
         if let Some(Remote::Gitea(remote)) = config.repositories.get(role)
             && remote.delivery == config::Delivery::Commit
-            && let Ok(repository) = gitea::Repository::open(remote, &config.patience, end, Extent::Whole)
+            && let Ok(repository) = gitea::Repository::open(remote, config, end, Extent::Whole)
         {
             let _ = repository.let_others_claim(delivery, files, end);
         }

@@ -41,14 +41,17 @@ impl fmt::Display for Identity {
 impl FromStr for Identity {
     type Err = Refusal;
 
-    /// Reads what `Display` writes, as a trailer of a commit has it.
+    /// Reads what `Display` writes, as a trailer of a commit has it, and what [`Identity::path`] gives, as annotations and
+    /// inventories have it.
     fn from_str(text: &str) -> Result<Self, Refusal> {
-        let parts = text.split_once(' ').and_then(|(kind, rest)| Some((kind, rest.split_once('/')?)));
+        let parts = text.split_once([' ', '/']).and_then(|(kind, rest)| Some((kind, rest.split_once('/')?)));
         let Some((kind, (namespace, name))) = parts else {
-            return Err(Refusal::new("identity", format!("{} names no request", quote(text))));
+            return Err(Refusal::new("identity", format!("{} names no request", quote(text)))
+                .help("write it as in `Team default/alpha` or `team/default/alpha`"));
         };
+        let by_path = promise::PROMISES.iter().find(|promise| promise.name == kind).map(|promise| promise.kind);
         Ok(Self {
-            kind: promise::find(kind)?.kind.to_owned(),
+            kind: by_path.map_or_else(|| promise::find(kind).map(|promise| promise.kind), Ok)?.to_owned(),
             namespace: NamespaceName::parse(namespace)?,
             name: ObjectName::parse(name)?,
         })

@@ -118,9 +118,9 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
         }
     }
     let generation = request.generation;
-    let condition = |name: &str, holds: bool, reason: &str, message: &str| Condition {
+    let condition = |name: &str, holds: &str, reason: &str, message: &str| Condition {
         r#type: name.to_owned(),
-        status: if holds { "True" } else { "False" }.to_owned(),
+        status: holds.to_owned(),
         reason: reason.to_owned(),
         message: message.to_owned(),
         last_transition_time: now,
@@ -128,7 +128,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
     };
     if let Some((phase, (holds, message))) = found.iter().find_map(|p| Some((p.phase, p.reviewed.as_ref()?))) {
         let reason = if *holds { "Reviewed".to_owned() } else { reason_of(phase) };
-        status.set_condition(condition("Reviewed", *holds, &reason, message));
+        status.set_condition(condition("Reviewed", if *holds { "True" } else { "False" }, &reason, message));
     }
     // The one that is least far decides, of equals the last: that of the root module, which has the most to say.
     let ended = found.iter().all(|progress| progress.ended);
@@ -148,7 +148,12 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
     }
     // Nothing puts that back, and the message says it already.
     status.goldpath.drift.extend(found.iter_mut().filter_map(|progress| progress.drift.take()));
-    status.set_condition(condition("Applied", phase == Phase::Applied, &reason_of(phase), &message));
+    let applied = match phase {
+        Phase::Applied => "True",
+        Phase::Delivered => "Unknown",
+        _ => "False",
+    };
+    status.set_condition(condition("Applied", applied, &reason_of(phase), &message));
     status.goldpath.attempts = match before.goldpath.phase == Some(phase) && !ended {
         true => before.goldpath.attempts + 1,
         false => 0,
@@ -177,6 +182,24 @@ fn failed(error: &anyhow::Error) -> Progress {
     Progress::new(Phase::Failed, format!("{error:#}"))
 }
 
+/// How far a delivery has come to a repository that is only git.
+fn delivered_unseen(role: Role, action: Action) -> Progress {
+    let message = match (role, action) {
+        (Role::Catalog, Action::Configure) => "delivered to catalog",
+        (Role::Catalog, Action::Delete) => "removed from catalog",
+        (Role::Infrastructure, Action::Configure) => {
+            "delivered to infrastructure, a git repository in which nothing tells whether Terraform is run: whoever runs it \
+             there applies this"
+        }
+        (Role::Infrastructure, Action::Delete) => {
+            "removed from infrastructure, a git repository in which nothing tells whether Terraform is run: whoever runs it \
+             there destroys this"
+        }
+    };
+    let phase = if role == Role::Infrastructure { Phase::Delivered } else { Phase::Applied };
+    Progress { ended: true, ..Progress::new(phase, message) }
+}
+
 /// Looks at one delivery.
 fn look_at(
     config: &Config,
@@ -187,8 +210,8 @@ fn look_at(
 ) -> (Progress, Option<Sight>) {
     let remote = match config.repositories.get(&role) {
         Some(Remote::Gitea(remote)) => remote,
-        // Nothing runs behind any other repository.
-        _ => return (Progress::new(Phase::Applied, format!("delivered to {}", role.as_str())), None),
+        // What runs behind any other repository, if anything does, does not say so here.
+        _ => return (delivered_unseen(role, action), None),
     };
     let state_owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
     let review_user = config.review.as_ref().map(|review| (review.user.as_str(), review.user_id));

@@ -107,7 +107,7 @@ fn a_step_takes_exactly_one_document() {
             .output()
             .unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{what}: {error}");
+        assert_eq!(output.status.code(), Some(2), "{what}: {error}");
         assert!(error.contains(expected), "{what}: {error}");
         assert!(!folder.path().join("out").exists(), "{what}: something was written");
     }

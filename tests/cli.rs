@@ -71,7 +71,7 @@ fn requests_come_from_files_folders_and_stdin() {
     assert_eq!(names, ["a1", "a2", "b", "c", "d"]);
     let first = &reports[0];
     assert_eq!(first["outcome"], "committed");
-    assert_eq!(first["manifests"].as_array().unwrap().len(), 6);
+    assert_eq!((&first["manifests"]["files"], first["manifests"]["changes"].as_array().unwrap().len()), (&6.into(), 6));
     assert_eq!(first["repositories"]["catalog"]["commit"].as_str().unwrap().len(), 40);
     assert_eq!(
         first["repositories"]["catalog"]["changes"],
@@ -119,7 +119,11 @@ fn exit_codes_tell_clean_from_faulty_from_misused() {
     let code = |arguments: &[&str]| goldpath(folder.path(), arguments).status.code();
     assert_eq!(code(&["validate", "-f", "good.yaml"]), Some(0));
     assert_eq!(code(&["validate", "-f", "bad.yaml"]), Some(1));
-    assert_eq!(code(&["validate", "-f", "absent.yaml"]), Some(1));
+    assert_eq!(code(&["run", "-f", "bad.yaml", "good.yaml"]), Some(1));
+    assert_eq!(code(&["validate", "-f", "absent.yaml"]), Some(2));
+    assert_eq!(code(&["run", "-f", "bad.yaml", "--config", "absent.yaml"]), Some(2));
+    fs::write(folder.path().join("config.yaml"), "repositories: {catalog: {url: /nowhere/catalog.git}}").unwrap();
+    assert_eq!(code(&["run", "-f", "bad.yaml", "good.yaml", "--config", "config.yaml"]), Some(2));
     assert_eq!(code(&["validate"]), Some(2));
     assert_eq!(code(&["validate", "-f", "good.yaml", "--frobnicate"]), Some(2));
     assert_eq!(code(&[]), Some(2));
@@ -182,7 +186,168 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    assert_eq!(stderr(&child.wait_with_output().unwrap()), "");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((stderr(&output), output.status.code()), ("", Some(0)));
+}
+
+/// Requests of one line.
+fn team(name: &str, id: &str, more: &str) -> String {
+    format!(
+        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {name}}}\nspec: {{id: {id}, name: X{more}}}\n"
+    )
+}
+
+#[test]
+fn whoever_stops_reading_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let teams: Vec<_> = (0..60).map(|n| team(&format!("t{n}"), &format!("id{n}"), "")).collect();
+    fs::write(folder.path().join("teams.yaml"), teams.join("---\n")).unwrap();
+    let mut child = binary("goldpath")
+        .current_dir(folder.path())
+        .args(["run", "teams.yaml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(tree_of(&folder.path().join(".goldpath/catalog.git")).len(), 60 * 2 + 1);
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_tells_what_a_run_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| fs::write(folder.path().join("team.yaml"), text).unwrap();
+    let entries = || fs::read_dir(folder.path()).unwrap().count();
+    write(&team("a", "alpha", ""));
+    let dry = goldpath(folder.path(), &["run", "team.yaml", "--dry-run"]);
+    assert_eq!((dry.status.code(), entries()), (Some(0), 1), "{}", stderr(&dry));
+    let diff = goldpath(folder.path(), &["diff", "team.yaml"]);
+    assert_eq!((diff.status.code(), entries(), stderr(&diff)), (Some(1), 1, "1 would change\n"));
+    let ended = |sum: &str| format!("{}{sum}", stdout(&diff));
+    assert!(stdout(&dry).starts_with("Team default/a: would change\n"));
+    assert!(stdout(&dry).ends_with(&ended("1 would change\n")), "{}", stdout(&dry));
+    for file in
+        ["manifests/team_default_a_quota.yaml", "catalog/teams/alpha.yaml", "infrastructure/teams/alpha/main.tf"]
+    {
+        assert!(stdout(&diff).contains(&format!("diff --git a/{file} b/{file}\nnew file mode 100644\n")), "{file}");
+    }
+    let run = goldpath(folder.path(), &["run", "team.yaml", "--diff"]);
+    assert!(stdout(&run).ends_with(&ended("1 committed\n")), "{}", stdout(&run));
+    assert_eq!(goldpath(folder.path(), &["diff", "team.yaml"]).status.code(), Some(0));
+
+    write(&team("a", "alpha", ", quota: {memory: 64Gi}"));
+    let stat = goldpath(folder.path(), &["diff", "team.yaml", "--stat"]);
+    assert_eq!(stdout(&stat), "manifests/team_default_a_quota.yaml | +2 -2\n");
+    let run = goldpath(folder.path(), &["run", "team.yaml"]);
+    assert!(stdout(&run).starts_with("Team default/a: rendered\n  manifests       1 change in "), "{}", stdout(&run));
+    let again = goldpath(folder.path(), &["run", "team.yaml"]);
+    assert_eq!((stdout(&again), stderr(&again)), ("Team default/a: unchanged\n1 unchanged\n", ""));
+    let gone = goldpath(folder.path(), &["diff", "team.yaml", "--delete", "-o", "json"]);
+    let report: Value = serde_json::from_slice(&gone.stdout).unwrap();
+    assert_eq!((&report[0]["outcome"], gone.status.code()), (&"would be deleted".into(), Some(1)));
+    write("kind: [");
+    assert_eq!(goldpath(folder.path(), &["diff", "team.yaml"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_id_is_for_ever_here_too() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.yaml"), team("a", "alpha", "")).unwrap();
+    assert!(goldpath(folder.path(), &["run", "team.yaml"]).status.success());
+    let delivered = tree_of(&folder.path().join(".goldpath/infrastructure.git"));
+    let output = folder.path().join(".goldpath/requests/team/default/a/output");
+    let manifests = goldpath::file_tree::FileTree::read(&output).unwrap();
+    fs::write(folder.path().join("team.yaml"), team("a", "beta", "")).unwrap();
+    for arguments in [&["run", "team.yaml"][..], &["run", "team.yaml", "--dry-run"], &["run", "-f", "team.yaml"]] {
+        let refused = goldpath(folder.path(), arguments);
+        assert_eq!(refused.status.code(), Some(1));
+        let fault = "error[immutable]: `spec.id` was `alpha` and cannot be changed to `beta`: it names what exists already\n \
+                     --> team.yaml:4:12\n";
+        assert!(stderr(&refused).starts_with(fault), "{}", stderr(&refused));
+        assert_eq!(stdout(&refused).lines().next(), Some("Team default/a: refused"));
+        assert_eq!(tree_of(&folder.path().join(".goldpath/infrastructure.git")), delivered);
+        assert_eq!(goldpath::file_tree::FileTree::read(&output).unwrap(), manifests);
+    }
+}
+
+#[test]
+fn requests_are_read_as_kubectl_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["below/deeper", "mixed/.hidden"] {
+        fs::create_dir_all(path(name)).unwrap();
+    }
+    let json = |name: &str, id: &str| {
+        let spec = serde_json::json!({"id": id, "name": "é"});
+        serde_json::json!({"apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "metadata": {"name": name}, "spec": spec})
+    };
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [json("l1", "l1"), json("l2", "l2")]});
+    fs::write(path("list.json"), list.to_string()).unwrap();
+    fs::write(path("several.json"), format!("{}\n{}{}", json("s1", "s1"), json("s2", "s2"), json("s3", "api")))
+        .unwrap();
+    fs::write(path("below/deeper/team.json"), json("d", "d").to_string()).unwrap();
+    fs::write(path("mixed/a.yaml"), team("a", "a", "")).unwrap();
+    fs::write(path("mixed/kustomization.yaml"), "resources: [a.yaml]\n").unwrap();
+    fs::write(path("mixed/other.yaml"), format!("apiVersion: v1\nkind: ConfigMap\n---\n{}", team("o", "o", "")))
+        .unwrap();
+    fs::write(path("mixed/.hidden/x.yaml"), "kind: [").unwrap();
+    let validate = |arguments: &[&str]| {
+        let output = goldpath(folder.path(), &[&["validate"], arguments].concat());
+        (output.status.code(), support::transcript(&output))
+    };
+    let (code, text) = validate(&["list.json"]);
+    assert_eq!((code, text.as_str()), (Some(0), "no fault in 2 requests\nexit 0\n"));
+    let (code, text) = validate(&["several.json"]);
+    let column = json("s2", "s2").to_string().chars().count() + json("s3", "").to_string().find("\"id\":").unwrap() + 6;
+    assert!(code == Some(1) && text.contains(&format!("several.json:2:{column}\n")), "{column}: {text}");
+    let (code, text) = validate(&["below"]);
+    let advice = "error: below holds no file that ends in .yaml, .yml or .json, and below/deeper does: `--recursive` reads it too\n";
+    assert_eq!((code, text.as_str()), (Some(2), &*format!("{advice}exit 2\n")));
+    assert_eq!(validate(&["-R", "-f", "below"]).1, "no fault in 1 request\nexit 0\n");
+    let (code, text) = validate(&["mixed"]);
+    let notes = "note: mixed/kustomization.yaml: not read, because it is for kustomize: `kubectl kustomize` builds what it names\n\
+                 note: mixed/other.yaml: the document in line 1 is none of this platform's (`v1`)\n";
+    assert_eq!((code, text.as_str()), (Some(0), &*format!("{notes}no fault in 2 requests\nexit 0\n")));
+    std::os::unix::fs::symlink("nowhere", path("mixed/gone.yaml")).unwrap();
+    let (code, text) = validate(&["mixed"]);
+    assert!(code == Some(2) && text.contains("mixed/gone.yaml, a link to what is not there"), "{text}");
+}
+
+#[test]
+fn a_set_is_checked_before_anything_of_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let teams = [team("a", "alpha", ""), team("b", "alpha", ""), team("c", "gamma", ", parent: gama")];
+    fs::write(folder.path().join("teams.yaml"), teams.join("---\n")).unwrap();
+    let run = goldpath(folder.path(), &["run", "teams.yaml"]);
+    assert_eq!((run.status.code(), stdout(&run).lines().next()), (Some(1), Some("Team default/c: committed")));
+    assert!(stdout(&run).ends_with("1 committed, 2 wrong\n"), "{}", stdout(&run));
+    let validate = goldpath(folder.path(), &["validate", "teams.yaml"]);
+    let faults = stderr(&run);
+    assert_eq!((validate.status.code(), stdout(&validate)), (Some(1), faults));
+    assert_eq!(stderr(&validate), "2 faults, 1 warning in 3 requests\n");
+    let text = "error[taken]: `alpha` is also that of Team default/b, in teams.yaml:6\n --> teams.yaml:4:12\n";
+    assert!(faults.starts_with(text), "{faults}");
+    assert!(faults.contains("warning[unknown-team]: `gama` is none of these Teams\n"), "{faults}");
+}
+
+#[test]
+fn runs_in_one_workspace_wait_for_each_other_and_git_takes_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.yaml"), EXAMPLE).unwrap();
+    fs::create_dir(folder.path().join("home")).unwrap();
+    fs::write(folder.path().join("home/.gitconfig"), "[broken\n").unwrap();
+    let start = || {
+        let mut command = binary("goldpath");
+        command.current_dir(folder.path()).args(["run", "team.yaml"]).env("HOME", folder.path().join("home"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let all: Vec<_> = (0..8).map(|_| start()).collect();
+    let outputs: Vec<_> = all.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    assert!(outputs.iter().all(|output| output.status.success()), "{outputs:?}");
+    let committed = outputs.iter().filter(|output| stdout(output).contains(": committed\n")).count();
+    assert_eq!((committed, support::messages_of(&folder.path().join(".goldpath/catalog.git")).len()), (1, 1));
+    assert_eq!(fs::read_to_string(folder.path().join(".goldpath/.gitignore")).unwrap(), "*\n");
 }
 
 #[test]
@@ -239,7 +404,7 @@ fn a_promise_that_is_out_of_date_is_noticed() {
 fn a_plan_is_checked_by_rules_that_are_right() {
     let folder = tempfile::tempdir().unwrap();
     let config = |rules: &str| {
-        let review = "user: r, repository: {owner: o, name: n}, policy: {rules: [own.rego]}";
+        let review = "user: r, repository: {owner: o, name: control}, policy: {rules: [own.rego]}";
         let rest = "gitea: {url: 'https://git.example', tokenFile: t}\nstate: {owner: s}\n\
                     repositories: {infrastructure: {owner: o, name: i}}";
         fs::write(folder.path().join("config.yaml"), format!("review: {{{review}}}\n{rest}\n")).unwrap();
@@ -250,13 +415,35 @@ fn a_plan_is_checked_by_rules_that_are_right() {
         |module: &str| goldpath(folder.path(), &["policy", "--config", "config.yaml", "--module", module, "plan.json"]);
     config("package goldpath\ndeny contains {{");
     let output = policy("teams/alpha");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert_eq!(stderr(&output), "error: cannot use the platform's rules: own.rego:2:17: expecting expression\n");
     config("package goldpath\ndeny contains \"a\" if input.deletes");
     let output = policy("teams/alpha");
     assert_eq!(output.status.code(), Some(1));
-    let message = "error: plan.json is not a plan, as `terraform show -json` prints it: ";
-    assert!(stderr(&output).starts_with(message), "{}", stderr(&output));
+    let message = "denied[plan]: not a plan, as `terraform show -json PLAN_FILE` prints it: ";
+    assert!(stdout(&output).starts_with(message), "{output:?}");
+    for (text, why) in [
+        (r#"{"format_version": "1.0", "terraform_version": "1.11.4", "values": {"root_module": {}}}"#, "it is a state"),
+        (
+            r#"{"format_version": "1.2", "planned_values": {}, "deferred_changes": [{}]}"#,
+            "leaves changes for a later one",
+        ),
+        (r#"{"format_version": "1.2", "planned_values": {}, "complete": false}"#, "leaves changes for a later one"),
+        (r#"{"format_version": "1.2", "planned_values": {}, "action_invocations": [{}]}"#, "runs actions of providers"),
+        (r#"{"format_version": "1.2", "planned_values": {}, "news": {}}"#, "unknown field `news`"),
+        (r#"{"format_version": "1.2"}"#, "neither `planned_values` nor `resource_changes`"),
+    ] {
+        fs::write(folder.path().join("plan.json"), text).unwrap();
+        let output = policy("teams/alpha");
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(stdout(&output).contains(why), "{output:?}");
+    }
+    let text = r#"{"format_version": "1.2", "planned_values": {}}"#;
+    let utf_16: Vec<u8> = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    fs::write(folder.path().join("plan.json"), utf_16).unwrap();
+    assert!(stdout(&policy("teams/alpha")).contains("it is UTF-16"));
+    fs::write(folder.path().join("plan.json"), format!("\u{feff}{text}")).unwrap();
+    assert_eq!(policy("teams/alpha").status.code(), Some(0));
     assert_eq!(policy("../alpha").status.code(), Some(2));
 
     let plan = |action: &str| {

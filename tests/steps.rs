@@ -139,7 +139,7 @@ fn a_pipeline_is_one_program() {
     pod.request(&team("a", "alpha", &delivered));
     pod.run("deliver", &[]);
     let followed = pod.metadata("status.yaml");
-    assert_eq!(followed["goldpath"]["phase"], "applied");
+    assert_eq!(followed["goldpath"]["phase"], "delivered");
     assert_eq!(followed["goldpath"]["repositories"], delivered["goldpath"]["repositories"]);
     assert!(!pod.path().join("output").exists() && !pod.path().join("metadata/workflow-control.yaml").exists());
 
@@ -355,7 +355,7 @@ fn a_broken_contract_is_an_exit_code() {
     let pod = Pod::new();
     for step in ["render", "commit"] {
         let output = pod.step(step, &[]);
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(2));
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.starts_with("error: cannot read the request input/object.yaml: "), "{step}: {error}");
     }

@@ -16,13 +16,23 @@ const MAX_LINE: usize = 16 << 10;
 /// Renders the faults of one file. `name` as the user gave it (or `<stdin>`); `source` its text;
 /// `color` whether to style for a terminal.
 pub fn render_violations(name: &str, source: &str, faults: &[Violation], color: bool) -> String {
+    render_all(Level::ERROR, name, source, faults, color)
+}
+
+/// The same of what may be wrong.
+pub fn render_warnings(name: &str, source: &str, warnings: &[Violation], color: bool) -> String {
+    render_all(Level::WARNING, name, source, warnings, color)
+}
+
+fn render_all(level: Level<'_>, name: &str, source: &str, faults: &[Violation], color: bool) -> String {
     let mut output = String::new();
     for fault in &told(faults) {
         let suggestion = fault.suggestion.as_ref();
         let notes =
             Vec::from_iter((fault.help.clone().into_iter()).chain(suggestion.map(|s| format!("did you mean `{s}`?"))));
         let sentence = fault.sentence();
-        output += &render(name, source, (Some(fault.rule), &sentence), &fault.path, fault.span, &notes, color);
+        let title = (level.clone(), Some(fault.rule), sentence.as_str());
+        output += &render(name, source, title, &fault.path, fault.span, &notes, color);
     }
     output
 }
@@ -39,19 +49,19 @@ pub fn render_fault(name: &str, text: &[u8], fault: &Faulty, color: bool) -> Str
 pub fn render_unreadable(name: &str, source: &[u8], fault: &Unreadable, color: bool) -> String {
     let source = std::str::from_utf8(source).unwrap_or_default();
     let notes = Vec::from_iter(fault.help.clone());
-    render(name, source, (None, &fault.message), "", fault.span, &notes, color)
+    render(name, source, (Level::ERROR, None, &fault.message), "", fault.span, &notes, color)
 }
 
 fn render(
     name: &str,
     source: &str,
-    (rule, message): (Option<&str>, &str),
+    (level, rule, message): (Level<'_>, Option<&str>, &str),
     path: &str,
     span: Option<Span>,
     notes: &[String],
     color: bool,
 ) -> String {
-    let mut title = Level::ERROR.primary_title(harmless(message));
+    let mut title = level.primary_title(harmless(message));
     if let Some(rule) = rule {
         title = title.id(rule);
     }

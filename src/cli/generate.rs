@@ -1,6 +1,6 @@
 //! `goldpath generate`: what is made from the Rust types, in this repository.
-#![expect(clippy::print_stderr, reason = "this is where people are told")]
 
+use super::{WRONG, tell};
 use crate::file_tree::write_file;
 use crate::promise::{PROMISES, Promise};
 use anyhow::{Context, Result};
@@ -32,13 +32,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         stale = true;
         if arguments.check {
-            eprintln!("{} is out of date: run `goldpath generate`", path.display());
+            tell(&format!("{} is out of date: run `goldpath generate`\n", path.display()));
         } else {
             write_file(&path, new.as_bytes())?;
-            eprintln!("wrote {}", path.display());
+            tell(&format!("wrote {}\n", path.display()));
         }
     }
-    Ok(if stale && arguments.check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if stale && arguments.check { ExitCode::from(WRONG) } else { ExitCode::SUCCESS })
 }
 
 /// A promise.yaml as it is, and as it should be.

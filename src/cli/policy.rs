@@ -1,7 +1,5 @@
 //! `goldpath policy`: what the platform's rules find in a plan, before or while it is reviewed.
-#![expect(clippy::print_stderr, reason = "this is where people are told")]
-
-use super::{ConfigArgs, Output, is_colored, one_line, print};
+use super::{ConfigArgs, Output, WRONG, is_colored, one_line, print, tell};
 use crate::commit::now;
 use crate::render::count;
 use crate::request::Identity;
@@ -38,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     deletes: bool,
     /// How to print the result
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
 }
 
@@ -67,11 +65,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (mut stops, mut text, mut all) = (false, String::new(), Vec::new());
     for path in &arguments.plans {
         let (file, json) = read(path)?;
-        let parse =
-            || -> Result<(Changes, serde_json::Value)> { Ok((Changes::parse(&json)?, serde_json::from_slice(&json)?)) };
-        let (changes, plan) =
-            parse().with_context(|| format!("{file} is not a plan, as `terraform show -json` prints it"))?;
-        let mut findings = policy.check(&context, &changes, &plan).with_context(|| format!("cannot check {file}"))?;
+        let mut findings = match parse(&json) {
+            Ok((changes, plan)) => {
+                policy.check(&context, &changes, &plan).with_context(|| format!("cannot check {file}"))?
+            }
+            // What is not known is not harmless.
+            Err(error) => vec![Finding {
+                severity: Severity::Denied,
+                rule: "plan".to_owned(),
+                place: String::new(),
+                message: format!("not a plan, as `terraform show -json PLAN_FILE` prints it: {error:#}"),
+            }],
+        };
         // Only the inventory knows who owns a folder.
         findings.retain(|finding| arguments.request.is_some() || finding.rule != "owner");
         for finding in findings {
@@ -89,8 +94,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Output::Text => print(&text)?,
     }
     let found = if all.is_empty() { "no finding".to_owned() } else { count(all.len(), "finding") };
-    eprintln!("{found} in {}", count(arguments.plans.len(), "plan"));
-    Ok(if stops { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    tell(&format!("{found} in {}\n", count(arguments.plans.len(), "plan")));
+    Ok(if stops { ExitCode::from(WRONG) } else { ExitCode::SUCCESS })
+}
+
+/// A plan, and what is known of it.
+fn parse(json: &[u8]) -> Result<(Changes, serde_json::Value)> {
+    let is_utf_16 = json.starts_with(b"\xff\xfe") || json.starts_with(b"\xfe\xff");
+    ensure!(
+        !is_utf_16,
+        "it is UTF-16, as `>` of PowerShell writes it: use `| Out-File -Encoding utf8 plan.json` instead"
+    );
+    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+    Ok((Changes::parse(json)?, serde_json::from_slice(json)?))
 }
 
 /// A plan's name and text.

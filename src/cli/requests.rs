@@ -1,10 +1,21 @@
-//! Reads the requests that the user names: files, folders, stdin.
+//! Reads the requests that the user names, as kubectl does: files, folders, stdin; YAML, JSON, and lists of them.
 
-use super::Files;
-use crate::document::{self, Node, Unreadable};
-use anyhow::{Context, Result, ensure};
+use super::{Files, one_line};
+use crate::document::{self, Node, Unreadable, Value};
+use crate::request::API_VERSION;
+use crate::set::Item;
+use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What was read.
+#[derive(Default)]
+pub struct Sources {
+    /// The files, in the order given.
+    pub sources: Vec<Source>,
+    /// What was passed over, and why: a line each.
+    pub notes: Vec<String>,
+}
 
 /// One file, read.
 pub struct Source {
@@ -16,37 +27,111 @@ pub struct Source {
     pub documents: Result<Vec<Node>, Unreadable>,
 }
 
-/// Reads every file, in the order given; those of a folder (`*.yaml`, `*.yml`) by name.
+impl Source {
+    /// Its documents, with their places.
+    pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let place = |document: &Node| format!("{}:{}", self.name, document.span.line);
+        self.documents.iter().flatten().map(move |document| Item { document, place: place(document) })
+    }
+}
+
+/// Reads every file, in the order given; those of a folder (`*.yaml`, `*.yml`, `*.json`) by name.
 ///
 /// # Errors
 /// A file that cannot be read, a folder without files.
-pub fn read(files: &Files) -> Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for path in &files.files {
+pub fn read(files: &Files) -> Result<Sources> {
+    let mut read = Sources::default();
+    for path in files.all() {
         if path.is_dir() {
-            let found = list(path)?;
-            ensure!(!found.is_empty(), "{} holds no file that ends in .yaml or .yml", path.display());
-            for file in found {
-                sources.push(read_one(&file)?);
-            }
+            read.read_folder(path, files.recursive)?;
         } else {
-            sources.push(read_one(path)?);
+            let source = read_one(path)?;
+            read.sources.push(source);
         }
     }
-    Ok(sources)
+    Ok(read)
 }
 
-fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+impl Sources {
+    fn read_folder(&mut self, folder: &Path, recursive: bool) -> Result<()> {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        list(folder, recursive, &mut files, &mut folders)?;
+        if files.is_empty() {
+            let shown = folder.display();
+            match folders.first() {
+                Some(below) => bail!(
+                    "{shown} holds no file that ends in .yaml, .yml or .json, and {} does: `--recursive` reads it too",
+                    below.display()
+                ),
+                None => bail!("{shown} holds no file that ends in .yaml, .yml or .json"),
+            }
+        }
+        let mut note =
+            |path: &Path, what: &str| self.notes.push(format!("{}: {what}", one_line(&path.display().to_string())));
+        for folder in folders {
+            note(&folder, "not read, because `--recursive` is not given");
+        }
+        let mut sources = Vec::new();
+        for file in files {
+            if file.file_stem().is_some_and(|name| name.eq_ignore_ascii_case("kustomization")) {
+                note(&file, "not read, because it is for kustomize: `kubectl kustomize` builds what it names");
+                continue;
+            }
+            let mut source = read_one(&file)?;
+            if let Ok(documents) = &mut source.documents {
+                documents.retain(|document| match foreign(document) {
+                    Some(version) => {
+                        let line = document.span.line;
+                        note(&file, &format!("the document in line {line} is none of this platform's ({version})"));
+                        false
+                    }
+                    None => true,
+                });
+            }
+            sources.push(source);
+        }
+        self.sources.extend(sources);
+        Ok(())
+    }
+}
+
+/// The `apiVersion` of an object of another group.
+fn foreign(document: &Node) -> Option<String> {
+    let group = |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
+    let version = document.get("apiVersion").and_then(Node::as_str)?;
+    (group(version) != group(API_VERSION)).then(|| crate::violation::quote(version))
+}
+
+/// The files of a folder, and the folders in it that hold such files and are not read.
+fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>, unread: &mut Vec<PathBuf>) -> Result<()> {
     let reading = || format!("cannot read {}", folder.display());
-    let mut found = Vec::new();
+    let mut entries = Vec::new();
     for entry in fs::read_dir(folder).with_context(reading)? {
-        let path = entry.with_context(reading)?.path();
-        if path.is_file() && path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
-            found.push(path);
+        entries.push(entry.with_context(reading)?.path());
+    }
+    entries.sort();
+    for path in entries {
+        let is_named = path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
+        // A link to a folder may lead back here, and what begins with a dot is for tools: the workspace is one such.
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_dir() && (is_hidden || path.is_symlink()) {
+            continue;
+        }
+        if path.is_dir() {
+            let mut below = Vec::new();
+            match recursive {
+                true => list(&path, true, files, unread)?,
+                false if list(&path, true, &mut below, &mut Vec::new()).is_ok() && !below.is_empty() => {
+                    unread.push(path)
+                }
+                false => {}
+            }
+        } else if is_named {
+            // A link to nothing too: reading it says so.
+            files.push(path);
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(())
 }
 
 fn read_one(path: &Path) -> Result<Source> {
@@ -54,11 +139,62 @@ fn read_one(path: &Path) -> Result<Source> {
         ("<stdin>".to_owned(), document::read_limited(std::io::stdin().lock()).context("cannot read stdin")?)
     } else {
         let read = || document::read_limited(File::open(path)?);
-        (path.display().to_string(), read().with_context(|| format!("cannot read {}", path.display()))?)
+        let reading = || match path.is_symlink() && !path.exists() {
+            true => format!("cannot read {}, a link to what is not there", path.display()),
+            false => format!("cannot read {}", path.display()),
+        };
+        (path.display().to_string(), read().with_context(reading)?)
     };
-    let documents = document::parse(&text).and_then(|documents| match documents.is_empty() {
+    let documents = parse(&text).and_then(|documents| match documents.is_empty() {
         true => Err(Unreadable { message: "the file holds no request".to_owned(), help: None, span: None }),
         false => Ok(documents),
     });
     Ok(Source { name, text, documents })
+}
+
+/// The documents of a file: of YAML, or of JSON objects one after the other; of a `List` its items.
+fn parse(text: &[u8]) -> Result<Vec<Node>, Unreadable> {
+    let documents = match objects(text) {
+        Some(objects) => document::parse_parts(text, &objects)?,
+        None => document::parse(text)?,
+    };
+    let mut flat = Vec::new();
+    for document in documents {
+        match items(document) {
+            Ok(items) => flat.extend(items),
+            Err(document) => flat.push(document),
+        }
+    }
+    Ok(flat)
+}
+
+/// The items of a `List`, as kubectl prints several objects.
+fn items(document: Node) -> Result<Vec<Node>, Node> {
+    let is_list = document.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
+    let has_items = matches!(document.get("items").map(|items| &items.value), Some(Value::List(_)));
+    match document.value {
+        Value::Map(entries) if is_list && has_items => {
+            let items = entries.into_iter().find(|(key, _)| key.name == "items").map(|(_, items)| items.value);
+            match items {
+                Some(Value::List(items)) => Ok(items),
+                _ => Ok(Vec::new()),
+            }
+        }
+        value => Err(Node { value, span: document.span }),
+    }
+}
+
+/// Where each of several JSON objects stands; nothing where the text is not several such.
+fn objects(text: &[u8]) -> Option<Vec<std::ops::Range<usize>>> {
+    if text.len() > document::MAX_BYTES || text.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
+    let (mut objects, mut begin) = (Vec::new(), 0);
+    while let Some(object) = stream.next() {
+        object.ok()?;
+        objects.push(begin..stream.byte_offset());
+        begin = stream.byte_offset();
+    }
+    (objects.len() > 1).then_some(objects)
 }

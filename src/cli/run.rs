@@ -1,49 +1,92 @@
-//! `goldpath run`: what Kratix would do with requests, in a folder of this machine.
+//! `goldpath run`, and `goldpath diff`, which is the same and writes nothing.
 //!
-//! Each request gets the folders that Kratix would mount, and the steps run on them; the
-//! repositories are bare ones in the same folder, unless the configuration names others.
-#![expect(clippy::print_stderr, reason = "this is where people are told")]
+//! Each request gets the folders that Kratix would mount, and the steps run on them; the repositories are bare ones in the
+//! same folder, the workspace, unless the configuration names others.
 
+use super::requests::{self, Source, Sources};
 use super::validate::{Fault, unreadable};
-use super::{ConfigArgs, Files, Output, diagnostics, is_colored, print, requests};
+use super::{ConfigArgs, FAILED, Files, Output, WRONG, diagnostics, is_colored, print, tell};
 use crate::commit::{self, Committed, Task};
 use crate::config::{Config, Remote};
+use crate::diff::{self, FileDiff};
 use crate::document::{Node, to_json};
+use crate::file_tree::{FileTree, write_file};
 use crate::kratix::{Action, Folders, Phase, Status};
-use crate::promise::{Role, Unrendered};
+use crate::promise::{Outputs, Role, Unrendered};
 use crate::render::{self, Rendered, count};
-use crate::repository::{Extent, Outcome, create_repository, short};
+use crate::repository::{Change, ChangeKind, Extent, Outcome, create_repository, short};
 use crate::request::{Identity, Request};
+use crate::set::{self, Verdict};
 use crate::track::{self, Tracked};
 use crate::violation::{Violation, is_deceptive, told};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::builder::styling::{AnsiColor, Style};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::collections::btree_map;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt::Write;
+use std::fs::{self, File, TryLockError};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// After how long a person wants to see that it goes on.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    config: ConfigArgs,
-    /// Where to leave everything
-    #[arg(long, default_value = ".goldpath", value_name = "FOLDER")]
-    workspace: PathBuf,
-    /// Take away what the requests brought about
+    place: PlaceArgs,
+    /// Delete the requests, and all that they brought about
     #[arg(long)]
     delete: bool,
+    /// Show what would change, and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Show what changes in each file
     #[arg(long)]
     diff: bool,
+    /// Print nothing but faults
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show unchanged requests in full too
+    #[arg(short, long)]
+    verbose: bool,
     /// How to print the result
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+}
+
+#[derive(Args)]
+pub(super) struct DiffArguments {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Compare with the requests deleted
+    #[arg(long)]
+    delete: bool,
+    /// Show only how many lines change in each file
+    #[arg(long)]
+    stat: bool,
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// What requests are delivered to.
+#[derive(Args)]
+pub(super) struct PlaceArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The local folder for everything that the configuration names no repository for
+    #[arg(long, default_value = ".goldpath", value_name = "FOLDER")]
+    workspace: PathBuf,
 }
 
 /// What became of one document.
@@ -51,15 +94,9 @@ pub(super) struct Arguments {
 #[serde(untagged)]
 enum Entry {
     /// It is a request, and the steps ran.
-    Ran(Report),
+    Ran(Box<Report>),
     /// It is none, or a wrong one: for programs; people have been told.
     Wrong { outcome: &'static str, faults: Vec<Fault> },
-}
-
-impl Entry {
-    fn wrong(file: &str, violations: &[Violation]) -> Self {
-        Self::Wrong { outcome: "wrong", faults: told(violations).into_iter().map(|v| Fault::new(file, v)).collect() }
-    }
 }
 
 /// What became of one request.
@@ -68,6 +105,7 @@ impl Entry {
 struct Report {
     request: Identity,
     outcome: &'static str,
+    /// Why it was refused or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// How far it has come in Gitea, and what to do next.
@@ -75,128 +113,362 @@ struct Report {
     phase: Option<Phase>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    manifests: Vec<String>,
+    manifests: Manifests,
     output_folder: PathBuf,
     repositories: BTreeMap<Role, Outcome>,
+    /// What is wrong with the request, so that it was refused.
+    #[serde(skip)]
+    refusal: Option<Violation>,
+}
+
+/// What became of the manifests of a request.
+#[derive(Default, Serialize)]
+struct Manifests {
+    files: usize,
+    changes: Vec<Change>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diff: Vec<FileDiff>,
+}
+
+/// What there is to do, and where.
+struct Job<'a> {
+    workspace: &'a Path,
+    config: &'a Config,
+    task: Task,
+    now: Timestamp,
+}
+
+/// How the reports are shown.
+struct Shown {
+    quiet: bool,
+    verbose: bool,
+    /// Only the differences, as a diff or as their numbers.
+    only_diff: bool,
+    stat: bool,
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut config = arguments.config.load()?;
-    let sources = requests::read(&arguments.files)?;
+    let Arguments { files, place, delete, dry_run, diff, quiet, verbose, output } = arguments;
+    let extent = if *dry_run { Extent::DryRun } else { Extent::Whole };
+    let shown = Shown { quiet: *quiet, verbose: *verbose, only_diff: false, stat: false, output: *output };
+    let ended = run_all(files, place, *delete, extent, *diff || *dry_run, &shown)?;
+    Ok(ended.exit_code())
+}
+
+pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
+    let DiffArguments { files, place, delete, stat, output } = arguments;
+    let shown = Shown { quiet: false, verbose: false, only_diff: true, stat: *stat, output: *output };
+    let ended = run_all(files, place, *delete, Extent::DryRun, true, &shown)?;
+    Ok(match ended {
+        Ended { wrong: false, failed: false, changed: true } => ExitCode::from(1),
+        Ended { wrong: false, failed: false, changed: false } => ExitCode::SUCCESS,
+        _ => ExitCode::from(FAILED),
+    })
+}
+
+/// How all of it ended.
+#[derive(Default)]
+struct Ended {
+    wrong: bool,
+    failed: bool,
+    changed: bool,
+}
+
+impl Ended {
+    fn exit_code(&self) -> ExitCode {
+        match (self.failed, self.wrong) {
+            (true, _) => ExitCode::from(FAILED),
+            (false, true) => ExitCode::from(WRONG),
+            (false, false) => ExitCode::SUCCESS,
+        }
+    }
+}
+
+fn run_all(
+    files: &Files,
+    place: &PlaceArgs,
+    delete: bool,
+    extent: Extent,
+    with_diff: bool,
+    shown: &Shown,
+) -> Result<Ended> {
+    let mut config = place.config.load()?;
+    let Sources { sources, notes } = requests::read(files)?;
+    let action = if delete { Action::Delete } else { Action::Configure };
+    let task = Task { action, extent, with_diff };
+    // A dry run neither makes a workspace nor waits for one.
+    let dry_workspace = if extent == Extent::DryRun { Some(TempDir::new()?) } else { None };
+    let _lock = if dry_workspace.is_none() { Some(open_workspace(&place.workspace)?) } else { None };
     for role in Role::ALL {
         if let btree_map::Entry::Vacant(entry) = config.repositories.entry(role) {
-            let path = arguments.workspace.join(format!("{}.git", role.as_str()));
+            let name = format!("{}.git", role.as_str());
+            let mut path = place.workspace.join(&name);
+            if let Some(dry) = dry_workspace.as_ref().filter(|_| !path.exists()) {
+                path = dry.path().join(&name);
+            }
             create_repository(&path, "main")?;
             entry.insert(Remote::at(&path));
         }
     }
-    let now = commit::now()?;
-    let action = if arguments.delete { Action::Delete } else { Action::Configure };
-    let task = Task { action, extent: Extent::Whole, with_diff: arguments.diff };
+    let job = Job { workspace: &place.workspace, config: &config, task, now: commit::now()? };
+    let mut verdicts = check(&sources, &config, action).into_iter();
+    let mut progress = Progress::new(sources.iter().map(|source| source.items().count()).sum(), shown);
+    let (mut ended, mut entries) = (Ended::default(), Vec::new());
     let color = is_colored(&std::io::stderr());
-    let mut entries = Vec::new();
-    let mut failed = false;
     for source in &sources {
         let documents = match &source.documents {
             Ok(documents) => documents,
             Err(fault) => {
-                eprint!("{}", diagnostics::render_unreadable(&source.name, &source.text, fault, color));
-                entries.push(Entry::wrong(&source.name, &[unreadable(fault)]));
-                failed = true;
+                progress.tell(&diagnostics::render_unreadable(&source.name, &source.text, fault, color));
+                entries.push(wrong(&source.name, &[unreadable(fault)]));
+                ended.wrong = true;
                 continue;
             }
         };
+        let text = String::from_utf8_lossy(&source.text);
         for document in documents {
-            match run_one(document, &arguments.workspace, &config, task, now)? {
-                Ok(report) => {
-                    failed |= report.reason.is_some();
-                    if arguments.output == Output::Text {
-                        print(&show(&report, arguments.diff))?;
+            let Verdict { faults: _, conflicts: mut faults, warnings } = verdicts.next().unwrap_or_default();
+            progress.tell(&diagnostics::render_warnings(&source.name, &text, &warnings, color));
+            // What is wrong by itself the steps find too, and say so in its status.
+            if faults.is_empty() {
+                match job.run(document) {
+                    Ok(Ok(report)) => {
+                        if let Some(mut refusal) = report.refusal.clone() {
+                            refusal.span = place_of(document, &refusal.path);
+                            progress.tell(&diagnostics::render_violations(&source.name, &text, &[refusal], color));
+                        }
+                        ended.wrong |= report.outcome == "refused";
+                        ended.failed |= report.outcome == "failed";
+                        ended.changed |= report.is_changed();
+                        progress.print(&report, &show(&report, shown))?;
+                        entries.push(Entry::Ran(Box::new(report)));
+                        continue;
                     }
-                    entries.push(Entry::Ran(report));
-                }
-                Err(violations) => {
-                    let text = String::from_utf8_lossy(&source.text);
-                    eprint!("{}", diagnostics::render_violations(&source.name, &text, &violations, color));
-                    entries.push(Entry::wrong(&source.name, &violations));
-                    failed = true;
+                    Ok(Err(found)) => faults = found,
+                    // The others have nothing to do with it.
+                    Err(error) => {
+                        progress.tell(&format!("error: {}\n", super::one_line(&format!("{error:#}"))));
+                        progress.count("failed");
+                        ended.failed = true;
+                        continue;
+                    }
                 }
             }
+            progress.tell(&diagnostics::render_violations(&source.name, &text, &faults, color));
+            progress.count("wrong");
+            entries.push(wrong(&source.name, &faults));
+            ended.wrong = true;
         }
     }
-    if arguments.output == Output::Json {
+    progress.end();
+    if shown.output == Output::Json {
         print(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?;
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    notes.iter().for_each(|note| tell(&format!("note: {note}\n")));
+    let summary = format!("{}\n", progress.summary());
+    match (shown.quiet, shown.output, shown.only_diff) {
+        (true, ..) => {}
+        (false, Output::Text, false) => print(&summary)?,
+        // What others read is no place for it.
+        _ => tell(&summary),
+    }
+    Ok(ended)
 }
 
-/// Runs the steps on one request, or gives its faults, with their places in its file.
-fn run_one(
-    document: &Node,
-    workspace: &Path,
-    config: &Config,
-    task: Task,
-    now: Timestamp,
-) -> Result<Result<Report, Vec<Violation>>> {
-    // A deletion asks for no more than who it is.
-    let identity = match Request::read(document) {
-        Ok(request) => request.identity,
-        Err(faults) => return Ok(Err(faults_of(document, config).unwrap_or(faults))),
-    };
-    let folder = workspace.join("requests").join(identity.path());
-    let folders = Folders::below(&folder);
-    // As Kratix does: what the last run said is a part of the object.
-    let status = if folders.has_status() { Some(folders.read_status()?) } else { None };
-    folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
-    let mut report = Report {
-        request: identity,
-        outcome: "unchanged",
-        reason: None,
-        phase: None,
-        message: None,
-        manifests: Vec::new(),
-        output_folder: folders.output.clone(),
-        repositories: BTreeMap::new(),
-    };
-    if task.action == Action::Configure {
-        match render::run(&folders, Ok(config), now)? {
-            Rendered::Done(outputs) => report.manifests = outputs.manifests.paths().map(ToString::to_string).collect(),
-            Rendered::Later(why) => anyhow::bail!("{why}"),
-            Rendered::Wrong(_) => {
-                // The step read its own copy; the faults that people see are those of their file.
-                return match faults_of(document, config) {
-                    Some(violations) => Ok(Err(violations)),
-                    None => anyhow::bail!("{} is wrong only as a copy: our bug", report.request),
-                };
-            }
+/// Every fault of requests that are to be there; a deletion asks for no more than who a request is.
+fn check(sources: &[Source], config: &Config, action: Action) -> Vec<Verdict> {
+    let items: Vec<_> = sources.iter().flat_map(Source::items).collect();
+    match action {
+        Action::Configure => set::check(&items, config),
+        Action::Delete => items.iter().map(|_| Verdict::default()).collect(),
+    }
+}
+
+fn wrong(file: &str, violations: &[Violation]) -> Entry {
+    Entry::Wrong { outcome: "wrong", faults: told(violations).into_iter().map(|v| Fault::new(file, v)).collect() }
+}
+
+/// Where a field of a request stands, or what is there of it.
+fn place_of(document: &Node, path: &str) -> Option<crate::document::Span> {
+    let mut node = document;
+    for name in path.split('.').filter(|name| !name.is_empty()) {
+        node = node.get(name)?;
+    }
+    Some(node.span)
+}
+
+/// Makes the workspace, which no git repository that it may be in takes in, and waits until no other run uses it.
+fn open_workspace(folder: &Path) -> Result<File> {
+    let ignore = folder.join(".gitignore");
+    if !ignore.exists() {
+        write_file(&ignore, b"*\n")?;
+    }
+    let path = folder.join("lock");
+    let locking = || format!("cannot lock the workspace {}", folder.display());
+    let lock = File::options().create(true).append(true).open(&path).with_context(locking)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            tell(&format!("waiting for another run in {}\n", super::one_line(&folder.display().to_string())));
+            lock.lock().with_context(locking)?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(locking),
+    }
+    Ok(lock)
+}
+
+impl Job<'_> {
+    /// Runs the steps on one request, or gives its faults, with their places in its file.
+    fn run(&self, document: &Node) -> Result<Result<Report, Vec<Violation>>> {
+        // A deletion asks for no more than who it is.
+        let request = match Request::read(document) {
+            Ok(request) => request,
+            Err(faults) => return Ok(Err(faults_of(document, self.config).unwrap_or(faults))),
+        };
+        let folder = self.workspace.join("requests").join(request.identity.path());
+        let folders = Folders::below(&folder);
+        let before = FileTree::read(&folders.output)?;
+        let report = Report {
+            request: request.identity.clone(),
+            outcome: "unchanged",
+            reason: None,
+            phase: None,
+            message: None,
+            manifests: Manifests::default(),
+            output_folder: folders.output.clone(),
+            repositories: BTreeMap::new(),
+            refusal: None,
+        };
+        match self.task.extent {
+            Extent::DryRun => self.preview(document, &request, &folders, &before, report),
+            _ => self.deliver(document, &folder, &folders, &before, report),
         }
     }
-    match commit::run(&folders, Ok(config), task, now)? {
-        Committed::Done(outcomes) => {
-            if outcomes.values().any(|outcome| !outcome.changes.is_empty()) {
-                let proposed = outcomes.values().any(|outcome| outcome.pull_request.is_some());
-                report.outcome = match task.action {
-                    _ if proposed => "proposed",
+
+    /// Finds out what the steps would do.
+    fn preview(
+        &self,
+        document: &Node,
+        request: &Request<'_>,
+        folders: &Folders,
+        before: &FileTree,
+        mut report: Report,
+    ) -> Result<Result<Report, Vec<Violation>>> {
+        let outputs = match self.task.action {
+            Action::Delete => Outputs::nothing(),
+            Action::Configure => match crate::generate(document, self.config) {
+                Ok((_, outputs)) => outputs,
+                Err(Unrendered::Wrong(faults)) => return Ok(Err(faults)),
+                Err(Unrendered::Broken(error)) => return Err(error.into()),
+            },
+        };
+        report.manifests = self.compare(before, &outputs.manifests)?;
+        let status = if folders.has_status() { folders.read_status()? } else { Status::default() };
+        let delivery = commit::delivery(self.config, request, outputs, &status, self.task, self.now);
+        match commit::preview(self.config, delivery)? {
+            Ok(outcomes) => report.repositories = outcomes,
+            Err(error) => match error.refusal() {
+                Some(refusal) => report.refuse(refusal),
+                None => (report.outcome, report.reason) = ("failed", Some(format!("{:#}", anyhow::Error::from(error)))),
+            },
+        }
+        if report.outcome == "unchanged" && report.is_changed() {
+            report.outcome = if self.task.action == Action::Delete { "would be deleted" } else { "would change" };
+        }
+        Ok(Ok(report))
+    }
+
+    fn deliver(
+        &self,
+        document: &Node,
+        folder: &Path,
+        folders: &Folders,
+        before: &FileTree,
+        mut report: Report,
+    ) -> Result<Result<Report, Vec<Violation>>> {
+        // As Kratix does: what the last run said is a part of the object.
+        let status = if folders.has_status() { Some(folders.read_status()?) } else { None };
+        folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
+        let config = Ok(self.config);
+        let mut manifests = FileTree::default();
+        if self.task.action == Action::Configure {
+            match render::run(folders, config, self.now)? {
+                Rendered::Done(outputs) => manifests = outputs.manifests,
+                Rendered::Later(why) => bail!("{why}"),
+                Rendered::Wrong(_) => {
+                    // The step read its own copy; the faults that people see are those of their file.
+                    return match faults_of(document, self.config) {
+                        Some(violations) => Ok(Err(violations)),
+                        None => bail!("{} is wrong only as a copy: our bug", report.request),
+                    };
+                }
+            }
+        }
+        match commit::run(folders, config, self.task, self.now)? {
+            Committed::Done(outcomes) => {
+                report.manifests = self.compare(before, &manifests)?;
+                report.repositories = outcomes;
+                let mut outcomes = report.repositories.values();
+                let is_written = outcomes.clone().any(|outcome| !outcome.changes.is_empty());
+                let is_proposed = outcomes.any(|outcome| outcome.pull_request.is_some());
+                report.outcome = match self.task.action {
+                    _ if !report.is_changed() => "unchanged",
+                    _ if is_written && is_proposed => "proposed",
                     Action::Delete => "deleted",
-                    Action::Configure => "committed",
+                    Action::Configure if is_written => "committed",
+                    Action::Configure => "rendered",
                 };
+                let mut ended = true;
+                let is_followed = self.config.repositories.values().any(|remote| matches!(remote, Remote::Gitea(_)));
+                let tracked =
+                    is_followed.then(|| track::run(folders, config, self.task.action, self.now)).transpose()?;
+                if let Some(Tracked::Seen(phase, message, end)) = tracked {
+                    (report.phase, report.message, ended) = (Some(phase), Some(message), end);
+                }
+                if self.task.action == Action::Delete && ended {
+                    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+                }
             }
-            report.repositories = outcomes;
-            let mut ended = true;
-            let followed = config.repositories.values().any(|remote| matches!(remote, Remote::Gitea(_)));
-            let tracked = followed.then(|| track::run(&folders, Ok(config), task.action, now)).transpose()?;
-            if let Some(Tracked::Seen(phase, message, end)) = tracked {
-                (report.phase, report.message, ended) = (Some(phase), Some(message), end);
+            Committed::Refused(refusal) => {
+                // Kratix delivers no manifests of a request that is refused: those of before stay.
+                before.replace(&folders.output)?;
+                report.refuse(refusal);
             }
-            if task.action == Action::Delete && ended {
-                std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-            }
+            Committed::Later(why) => (report.outcome, report.reason) = ("failed", Some(why)),
+            Committed::Stopped => (report.outcome, report.reason) = ("failed", Some("the step was stopped".to_owned())),
         }
-        Committed::Refused(why) => (report.outcome, report.reason) = ("refused", Some(why)),
-        Committed::Later(why) => (report.outcome, report.reason) = ("failed", Some(why)),
-        Committed::Stopped => (report.outcome, report.reason) = ("failed", Some("the step was stopped".to_owned())),
+        Ok(Ok(report))
     }
-    Ok(Ok(report))
+
+    fn compare(&self, before: &FileTree, after: &FileTree) -> Result<Manifests> {
+        let paths: std::collections::BTreeSet<_> = before.paths().chain(after.paths()).collect();
+        let kind = |path| match (before.get(path), after.get(path)) {
+            (None, Some(_)) => Some(ChangeKind::Added),
+            (Some(_), None) => Some(ChangeKind::Removed),
+            (old, new) if old != new => Some(ChangeKind::Changed),
+            _ => None,
+        };
+        let changes = paths.into_iter().filter_map(|path| Some(Change { path: path.clone(), kind: kind(path)? }));
+        let diff = if self.task.with_diff { diff::trees("manifests", before, after)? } else { Vec::new() };
+        Ok(Manifests { files: after.len(), changes: changes.collect(), diff })
+    }
+}
+
+impl Report {
+    fn is_changed(&self) -> bool {
+        let is_written = |outcome: &Outcome| !outcome.changes.is_empty();
+        !self.manifests.changes.is_empty() || self.repositories.values().any(is_written)
+    }
+
+    fn refuse(&mut self, refusal: Violation) {
+        (self.outcome, self.reason) = ("refused", Some(refusal.message.clone()));
+        self.refusal = Some(refusal);
+    }
+
+    fn diffs(&self) -> impl Iterator<Item = &FileDiff> {
+        self.manifests.diff.iter().chain(self.repositories.values().flat_map(|outcome| &outcome.diff))
+    }
 }
 
 /// Every fault of a request.
@@ -227,37 +499,140 @@ fn as_object(document: &Node, status: Option<&Status>) -> Result<String> {
 }
 
 /// A report for people.
-fn show(report: &Report, with_diff: bool) -> String {
-    let bold = |text: &str| match is_colored(&std::io::stdout()) {
-        true => format!("\u{1b}[1m{text}\u{1b}[0m"),
-        false => text.to_owned(),
+fn show(report: &Report, shown: &Shown) -> String {
+    if shown.stat {
+        return report.diffs().map(|file| format!("{} | +{} -{}\n", file.path, file.added, file.removed)).collect();
+    }
+    let color = is_colored(&std::io::stdout());
+    let diff = report.diffs().map(|file| colored(&file.diff, color));
+    if shown.only_diff {
+        return diff.collect();
+    }
+    let request = report.request.to_string();
+    let bold = if color { format!("\u{1b}[1m{request}\u{1b}[0m") } else { request };
+    let mut lines = vec![format!("{bold}: {}", report.outcome)];
+    let is_refused = report.refusal.is_some();
+    lines.extend(report.reason.iter().filter(|_| !is_refused).map(|reason| format!("  {}", super::one_line(reason))));
+    if shown.verbose || report.outcome != "unchanged" {
+        lines.extend(places(report));
+    }
+    if let (Some(phase), Some(message)) = (report.phase, &report.message) {
+        lines.push(format!("  {:<15} {}", phase.as_str(), super::one_line(message)));
+    }
+    lines.join("\n") + "\n" + &diff.collect::<String>()
+}
+
+/// A line for each place where something of the request is, and for each change there.
+fn places(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut place = |name: &str, what: &str, changes: &[Change]| {
+        lines.push(format!("  {name:<15} {what}"));
+        lines.extend(changes.iter().map(|change| format!("    {change}")));
     };
-    let mut lines = vec![format!("{}: {}", bold(&report.request.to_string()), report.outcome)];
-    lines.extend(report.reason.iter().map(|reason| format!("  {}", super::one_line(reason))));
-    if !report.manifests.is_empty() && report.reason.is_none() {
-        lines.push(format!(
-            "  {:<15} {} in {}",
-            "manifests",
-            count(report.manifests.len(), "file"),
-            report.output_folder.display()
-        ));
+    let Manifests { files, changes, .. } = &report.manifests;
+    if *files + changes.len() > 0 {
+        let what = match changes.len() {
+            0 => "unchanged".to_owned(),
+            n => format!("{} in {}", count(n, "change"), report.output_folder.display()),
+        };
+        place("manifests", &what, changes);
     }
     for (role, outcome) in &report.repositories {
         let what = match &outcome.commit {
             Some(commit) if outcome.pull_request.is_none() && !outcome.changes.is_empty() => {
                 format!("{} in commit {}", count(outcome.changes.len(), "change"), short(commit))
             }
+            None if !outcome.changes.is_empty() => count(outcome.changes.len(), "change"),
             _ => outcome.summary(false),
         };
-        lines.push(format!("  {:<15} {what}", role.as_str()));
-        lines.extend(outcome.changes.iter().map(|change| format!("    {change}")));
+        place(role.as_str(), &what, &outcome.changes);
     }
-    if let (Some(phase), Some(message)) = (report.phase, &report.message) {
-        lines.push(format!("  {:<15} {}", phase.as_str(), super::one_line(message)));
-    }
-    let mut text = lines.join("\n") + "\n";
-    if with_diff {
-        text.extend(report.repositories.values().map(|outcome| outcome.diff.as_str()));
+    lines
+}
+
+/// A diff as git colours it. It holds text of users, which is shown and never obeyed.
+fn colored(diff: &str, color: bool) -> String {
+    let mut text = String::with_capacity(diff.len());
+    for line in diff.lines() {
+        let style = match line.as_bytes() {
+            [b'd', b'i', b'f', b'f', ..] | [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => Style::new().bold(),
+            [b'+', ..] => AnsiColor::Green.on_default(),
+            [b'-', ..] => AnsiColor::Red.on_default(),
+            [b'@', ..] => AnsiColor::Cyan.on_default(),
+            _ => Style::new(),
+        };
+        let line = super::one_line(line);
+        match color {
+            true => text += &format!("{style}{line}{style:#}\n"),
+            false => text += &format!("{line}\n"),
+        }
     }
     text
+}
+
+/// What is printed while it goes on, and the sum of it.
+struct Progress<'a> {
+    total: usize,
+    shown: &'a Shown,
+    begin: Instant,
+    /// Whether there is a line that says how far it is.
+    has_line: bool,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(total: usize, shown: &'a Shown) -> Self {
+        Self { total, shown, begin: Instant::now(), has_line: false, counts: BTreeMap::new() }
+    }
+
+    fn count(&mut self, outcome: &'static str) {
+        *self.counts.entry(outcome).or_default() += 1;
+        let done: usize = self.counts.values().sum();
+        // Where reports are printed, they show that it goes on.
+        let is_silent = self.shown.quiet || self.shown.output == Output::Json || !std::io::stdout().is_terminal();
+        if is_silent && self.begin.elapsed() > PATIENCE && std::io::stderr().is_terminal() {
+            tell(&format!("\r\u{1b}[K{done} of {}", count(self.total, "request")));
+            self.has_line = true;
+        }
+    }
+
+    fn print(&mut self, report: &Report, text: &str) -> Result<()> {
+        self.count(report.outcome);
+        match self.shown.output == Output::Text && !self.shown.quiet {
+            true => print(text),
+            false => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.end();
+            tell(text);
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.has_line) {
+            tell("\r\u{1b}[K");
+        }
+    }
+
+    /// As `3 committed, 997 unchanged, 1 refused`.
+    fn summary(&self) -> String {
+        let order = [
+            "proposed",
+            "committed",
+            "rendered",
+            "deleted",
+            "would change",
+            "would be deleted",
+            "unchanged",
+            "refused",
+            "wrong",
+            "failed",
+        ];
+        let told: Vec<_> =
+            order.iter().filter_map(|outcome| Some(format!("{} {outcome}", self.counts.get(outcome)?))).collect();
+        if told.is_empty() { "nothing to do".to_owned() } else { told.join(", ") }
+    }
 }

@@ -1,16 +1,12 @@
 //! `goldpath validate`: every fault of every request, where it stands.
-#![expect(clippy::print_stderr, reason = "this is where people are told")]
 
-use super::{ConfigArgs, Files, Output, diagnostics, is_colored, print, requests};
-use crate::config::Config;
-use crate::promise::Unrendered;
+use super::{ConfigArgs, Files, Output, WRONG, diagnostics, is_colored, print, requests, tell};
 use crate::render::count;
-use crate::request::Identity;
-use crate::violation::{Refusal, Violation, told};
+use crate::set::{self, Verdict};
+use crate::violation::{Violation, told};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -20,7 +16,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArgs,
     /// How to print the result
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
 }
 
@@ -30,6 +26,8 @@ pub(super) struct Fault {
     file: String,
     line: Option<usize>,
     column: Option<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    warning: bool,
     #[serde(flatten)]
     violation: Violation,
 }
@@ -37,68 +35,53 @@ pub(super) struct Fault {
 impl Fault {
     pub(super) fn new(file: &str, violation: Violation) -> Self {
         let span = violation.span;
-        Self { file: file.to_owned(), line: span.map(|s| s.line), column: span.map(|s| s.column), violation }
+        let (line, column) = (span.map(|s| s.line), span.map(|s| s.column));
+        Self { file: file.to_owned(), line, column, warning: false, violation }
+    }
+
+    pub(super) fn warning(file: &str, violation: Violation) -> Self {
+        Self { warning: true, ..Self::new(file, violation) }
     }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config.load()?;
-    let sources = requests::read(&arguments.files)?;
+    let requests::Sources { sources, notes } = requests::read(&arguments.files)?;
     let color = is_colored(&std::io::stdout());
-    let mut seen = BTreeMap::new();
-    let (mut requests, mut faults, mut text, mut all) = (0, 0, String::new(), Vec::new());
+    let items: Vec<_> = sources.iter().flat_map(requests::Source::items).collect();
+    let mut verdicts = set::check(&items, &config).into_iter();
+    let (mut faults, mut warnings, mut text, mut all) = (0, 0, String::new(), Vec::new());
     for source in &sources {
-        let violations = match &source.documents {
+        let documents = match &source.documents {
+            Ok(documents) => documents,
             Err(fault) => {
                 text += &diagnostics::render_unreadable(&source.name, &source.text, fault, color);
-                vec![unreadable(fault)]
-            }
-            Ok(documents) => {
-                requests += documents.len();
-                let violations: Vec<_> =
-                    documents.iter().flat_map(|d| check(d, &source.name, &config, &mut seen)).collect();
-                let source_text = String::from_utf8_lossy(&source.text);
-                text += &diagnostics::render_violations(&source.name, &source_text, &violations, color);
-                violations
+                faults += 1;
+                all.push(Fault::new(&source.name, unreadable(fault)));
+                continue;
             }
         };
-        faults += violations.len();
-        all.extend(told(&violations).into_iter().map(|violation| Fault::new(&source.name, violation)));
+        let mut wrong = Verdict::default();
+        for verdict in verdicts.by_ref().take(documents.len()) {
+            wrong.faults.extend(verdict.faults.into_iter().chain(verdict.conflicts));
+            wrong.warnings.extend(verdict.warnings);
+        }
+        let source_text = String::from_utf8_lossy(&source.text);
+        text += &diagnostics::render_violations(&source.name, &source_text, &wrong.faults, color);
+        text += &diagnostics::render_warnings(&source.name, &source_text, &wrong.warnings, color);
+        (faults, warnings) = (faults + wrong.faults.len(), warnings + wrong.warnings.len());
+        all.extend(told(&wrong.faults).into_iter().map(|violation| Fault::new(&source.name, violation)));
+        all.extend(told(&wrong.warnings).into_iter().map(|violation| Fault::warning(&source.name, violation)));
     }
     match arguments.output {
         Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?,
         Output::Text => print(&text)?,
     }
+    notes.iter().for_each(|note| tell(&format!("note: {note}\n")));
     let found = if faults == 0 { "no fault".to_owned() } else { count(faults, "fault") };
-    eprintln!("{found} in {}", count(requests, "request"));
-    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Every fault of one request, and of two requests that are the same object.
-fn check(
-    document: &crate::document::Node,
-    file: &str,
-    config: &Config,
-    seen: &mut BTreeMap<Identity, String>,
-) -> Vec<Violation> {
-    match crate::generate(document, config) {
-        Err(Unrendered::Wrong(violations)) => violations,
-        Err(Unrendered::Broken(error)) => {
-            vec![Refusal::new("internal", format!("{error}: our bug")).at("", Some(document.span))]
-        }
-        Ok((request, _)) => {
-            let place = format!("{file}:{}", document.span.line);
-            match seen.insert(request.identity.clone(), place) {
-                None => Vec::new(),
-                Some(other) => {
-                    let message = format!("{} is also in {other}", request.identity);
-                    let refusal = Refusal::new("duplicate", message).help("give one of the two another name");
-                    let span = document.get("metadata").and_then(|m| m.get("name")).map(|n| n.span);
-                    vec![refusal.at("metadata.name", span)]
-                }
-            }
-        }
-    }
+    let warned = if warnings == 0 { String::new() } else { format!(", {}", count(warnings, "warning")) };
+    tell(&format!("{found}{warned} in {}\n", count(items.len(), "request")));
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
 }
 
 pub(super) fn unreadable(fault: &crate::document::Unreadable) -> Violation {

@@ -1,14 +1,16 @@
 //! Reads the configuration, as a request is read: every fault at once, with its place.
 
 use super::{
-    Author, Config, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, Location, NamedFile, Patience, QuotaDefaults,
-    Remote, Source, default_username,
+    Author, Config, ContainerDefaults, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, Location, NamedFile,
+    Patience, QuotaDefaults, Remote, Resources, Source, default_username,
 };
 use crate::document::{self, Node, Value};
 use crate::fields::{self, Fields, one_of, wrong_type};
+use crate::file_tree::RelativePath;
 use crate::names::{BranchName, DisplayName, Domain, Email, GroupPrefix, Label, RepositoryName, Username};
 use crate::promise::Role;
-use crate::quantity::{Count, Quantity};
+use crate::quantity::{Bytes, Count, Cpu};
+use crate::repository::index;
 use crate::review::Backend;
 use crate::violation::{Refusal, is_deceptive, quote};
 use regex::Regex;
@@ -54,6 +56,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             Some(Author { name: name?, email: email? })
         });
         let trailers = config.value("trailers", read_trailers);
+        let catalog_index = config.object("catalog", |catalog| catalog.optional("index", parse_index));
         let mut has_infrastructure = false;
         let repositories = config.object("repositories", |repositories| {
             has_infrastructure = repositories.has(Role::Infrastructure.as_str());
@@ -97,6 +100,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             defaults: defaults.unwrap_or_default(),
             author: author.unwrap_or_default(),
             trailers: trailers.unwrap_or_default(),
+            catalog_index: catalog_index.unwrap_or(built_in.catalog_index),
             repositories: repositories.unwrap_or_default(),
             state_owner,
             review,
@@ -104,6 +108,15 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
         })
     });
     config.filter(|_| faults.is_empty()).ok_or(Faulty::Wrong(faults))
+}
+
+/// The path of the catalog's index, which no request has and which is not hidden.
+fn parse_index(text: &str) -> Result<RelativePath, Refusal> {
+    match RelativePath::parse(text) {
+        Ok(path) if index::may_be_entity(&path) => Ok(path),
+        _ => Err(Refusal::new("index", format!("{} is no path for the index", quote(text)))
+            .help("write the path of a YAML file in the repository, as `catalog-info.yaml` or `goldpath/index.yaml`")),
+    }
 }
 
 fn read_server(gitea: &mut Fields<'_, '_>, source: &Source) -> Server {
@@ -126,15 +139,28 @@ fn read_defaults(defaults: &mut Fields<'_, '_>) -> Defaults {
     let quota = defaults.object("quota", |quota| {
         let QuotaDefaults { cpu, memory, storage, pods } = QuotaDefaults::default();
         Some(QuotaDefaults {
-            cpu: quota.value("cpu", Quantity::parse).unwrap_or(cpu),
-            memory: quota.value("memory", Quantity::parse).unwrap_or(memory),
-            storage: quota.value("storage", Quantity::parse).unwrap_or(storage),
+            cpu: quota.value("cpu", Cpu::parse).unwrap_or(cpu),
+            memory: quota.value("memory", Bytes::parse).unwrap_or(memory),
+            storage: quota.value("storage", Bytes::parse).unwrap_or(storage),
             pods: quota.value("pods", Count::parse).unwrap_or(pods),
         })
+    });
+    let containers = defaults.object("containers", |containers| {
+        let ContainerDefaults { limits, requests } = ContainerDefaults::default();
+        let mut read = |name, usual: Resources| {
+            let given = containers.object(name, |resources| {
+                let cpu = resources.value("cpu", Cpu::parse).unwrap_or_else(|| usual.cpu.clone());
+                let memory = resources.value("memory", Bytes::parse).unwrap_or_else(|| usual.memory.clone());
+                Some(Resources { cpu, memory })
+            });
+            given.unwrap_or(usual)
+        };
+        Some(ContainerDefaults { limits: read("limits", limits), requests: read("requests", requests) })
     });
     Defaults {
         email_domain: defaults.optional("emailDomain", Domain::parse).unwrap_or(built_in.email_domain),
         quota: quota.unwrap_or_default(),
+        containers: containers.unwrap_or_default(),
     }
 }
 

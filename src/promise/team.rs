@@ -16,7 +16,7 @@ pub const PROMISE: Promise = Promise {
     definition: request::Team::crd,
     check: |spec, config| request::parse(spec, config).err().unwrap_or_default(),
     generate,
-    can_have: render::can_have,
+    id_of: render::id_of,
 };
 
 fn generate(request: &Request<'_>, config: &Config) -> Result<Outputs, Unrendered> {

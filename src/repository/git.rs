@@ -6,15 +6,16 @@
 //! refuses a push that has lost a race. Who loses builds again on what won.
 
 use super::inventory::{self, Plan, Tree, Unplanned};
-use super::{Delivery, Outcome, Undelivered};
+use super::{Delivery, Outcome, Undelivered, index};
 use crate::config::{Author, GitRemote, Location};
+use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::Role;
 use anyhow::{Context, Result, bail, ensure};
 use git2::build::TreeUpdateBuilder;
 use git2::{
-    Cred, CredentialType, DiffFormat, ErrorCode, FetchOptions, FileMode, Oid, PushOptions, RemoteCallbacks,
-    RemoteRedirect, Repository,
+    Cred, CredentialType, ErrorCode, FetchOptions, FileMode, Oid, PushOptions, RemoteCallbacks, RemoteRedirect,
+    Repository,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,15 +89,15 @@ impl Branch {
         Ok(branch)
     }
 
-    /// What a delivery would change now; writes nothing, so that there is no diff.
+    /// What a delivery would change now; writes nothing.
     ///
     /// # Errors
     /// As [`Branch::commit`], but for races.
     pub fn preview(&self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
         let base = self.head()?;
-        let plan = self.plan(role, delivery, files, base)?;
+        let (plan, diff) = self.plan(role, delivery, files, base)?;
         let commit = base.filter(|_| plan.is_empty()).map(|id| id.to_string());
-        Ok(Outcome { commit, changes: plan.changes, files: files.len(), ..Outcome::default() })
+        Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff, ..Outcome::default() })
     }
 
     /// Makes the branch hold the delivery.
@@ -114,17 +115,13 @@ impl Branch {
         let _turn = if self.copy.is_none() { Some(self.take_turn()?) } else { None };
         for attempt in 0_u32.. {
             let base = self.head()?;
-            let plan = self.plan(role, delivery, files, base)?;
-            let tree = self.write_tree(&plan, base)?;
-            let mut outcome = Outcome {
-                commit: base.map(|id| id.to_string()),
-                diff: if delivery.with_diff { self.diff(base, tree)? } else { String::new() },
-                files: files.len(),
-                ..Outcome::default()
-            };
+            let (plan, diff) = self.plan(role, delivery, files, base)?;
+            let commit = base.map(|id| id.to_string());
+            let mut outcome = Outcome { commit, diff, files: files.len(), ..Outcome::default() };
             if plan.is_empty() {
                 return Ok(outcome);
             }
+            let tree = self.write_tree(&plan, base)?;
             let commit = self.write_commit(tree, base, delivery, &plan)?;
             let moved = match &self.copy {
                 None => self.swap(base, commit, deadline),
@@ -150,12 +147,24 @@ impl Branch {
         Err(anyhow::anyhow!("others were faster in the repository {} until the time was up", self.remote.url).into())
     }
 
-    fn plan(&self, role: Role, delivery: &Delivery, files: &FileTree, base: Option<Oid>) -> Result<Plan, Undelivered> {
+    /// What a delivery changes on top of `base`, and, where that was asked for, how.
+    fn plan(
+        &self,
+        role: Role,
+        delivery: &Delivery,
+        files: &FileTree,
+        base: Option<Oid>,
+    ) -> Result<(Plan, Vec<FileDiff>), Undelivered> {
         let snapshot = Snapshot { repository: &self.repository, tree: self.tree_of(base)?, read: RefCell::default() };
-        inventory::plan(&snapshot, role, &delivery.cause.request, files).map_err(|unplanned| match unplanned {
+        let planned = inventory::plan(&snapshot, role, &delivery.index, &delivery.cause.request, files);
+        let plan = planned.map_err(|unplanned| match unplanned {
             Unplanned::Taken(path, owner) => Undelivered::Taken { repository: role, path, owner },
+            Unplanned::Renamed(old, new) => Undelivered::Renamed { old, new },
+            Unplanned::Index(path) => Undelivered::Index { path },
             Unplanned::Unread(error) => error.context(format!("cannot read the repository {}", self.remote.url)).into(),
-        })
+        })?;
+        let diff = if delivery.with_diff { inventory::diff(&snapshot, role, &plan)? } else { Vec::new() };
+        Ok((plan, diff))
     }
 
     fn head(&self) -> Result<Option<Oid>> {
@@ -210,20 +219,6 @@ impl Branch {
             &tree,
             &parent.iter().collect::<Vec<_>>(),
         )?)
-    }
-
-    fn diff(&self, base: Option<Oid>, new: Oid) -> Result<String> {
-        let mut text = String::new();
-        let new = self.repository.find_tree(new)?;
-        let diff = self.repository.diff_tree_to_tree(self.tree_of(base)?.as_ref(), Some(&new), None)?;
-        diff.print(DiffFormat::Patch, |_, _, line| {
-            if matches!(line.origin(), '+' | '-' | ' ') {
-                text.push(line.origin());
-            }
-            text.push_str(&String::from_utf8_lossy(line.content()));
-            true
-        })?;
-        Ok(text)
     }
 
     /// Waits until no other process of ours writes here.
@@ -402,13 +397,22 @@ impl Tree for Snapshot<'_> {
         Ok(())
     }
 
-    fn entities(&self) -> Result<BTreeSet<RelativePath>> {
-        let mut paths = match &self.tree {
-            Some(tree) => walk(tree, "")?,
-            None => BTreeSet::new(),
-        };
-        paths.retain(|path| super::index::is_entity(path.as_str()));
-        Ok(paths)
+    fn possible_entities(&self) -> Result<BTreeMap<RelativePath, String>> {
+        let (mut entities, mut unknown) = (BTreeMap::new(), Vec::new());
+        if let Some(tree) = &self.tree {
+            for_each_file(tree, "", |path, id| match index::is_generated(&path) {
+                true => drop(entities.insert(path, id.to_string())),
+                false if index::may_be_entity(&path) => unknown.push((path, id)),
+                false => {}
+            })?;
+        }
+        let objects = self.repository.odb()?;
+        for (path, id) in unknown {
+            if objects.read_header(id)?.0 <= index::MAX_BYTES {
+                entities.insert(path, id.to_string());
+            }
+        }
+        Ok(entities)
     }
 }
 

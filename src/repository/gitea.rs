@@ -12,13 +12,13 @@ pub(crate) mod snapshot;
 
 use super::inventory::{self, Changes, Overlay, Plan, Tree, Unplanned};
 use super::{Cause, Delivery, Extent, Outcome, Owner, Undelivered};
-use crate::config::{self, GiteaRemote, Patience};
+use crate::config::{self, Config, GiteaRemote, Patience};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::{Failure, Gitea};
 use crate::kratix::Action;
 use crate::names::Username;
 use crate::promise::Role;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use base64::engine::general_purpose::STANDARD as BASE64;
 use queue::{Queue, Ticket, Turn};
 use reqwest::Method;
@@ -37,6 +37,8 @@ pub struct Repository {
     deadline: Instant,
     /// Whether to make what is missing.
     create: bool,
+    /// Where the catalog's index is.
+    index: RelativePath,
     /// What was read last, until something is written.
     snapshot: Option<Rc<Snapshot>>,
 }
@@ -251,21 +253,23 @@ impl Repository {
     ///
     /// # Errors
     /// A token or certificate that cannot be read.
-    pub fn open(remote: &GiteaRemote, patience: &Patience, deadline: Instant, extent: Extent) -> Result<Self> {
+    pub fn open(remote: &GiteaRemote, config: &Config, deadline: Instant, extent: Extent) -> Result<Self> {
         // Later than the last try begins, earlier than the process ends.
+        let patience = config.patience;
         let end = deadline + patience.deadline.mul_f32(0.15);
         let gitea = Gitea::open(remote, patience.call)?.until(end);
         let api = Arc::new(Api { gitea, remote: remote.clone() });
         Ok(Self {
             api,
-            patience: *patience,
+            patience,
             deadline,
             create: remote.create && extent != Extent::DryRun,
+            index: config.catalog_index.clone(),
             snapshot: None,
         })
     }
 
-    /// What a delivery would change on the branch now; writes nothing, so that there is no diff.
+    /// What a delivery would change on the branch now; writes nothing.
     ///
     /// # Errors
     /// As [`Repository::deliver`], but for races.
@@ -289,8 +293,9 @@ impl Repository {
                 }
             }
             let commit = snapshot.commit.clone().filter(|_| plan.is_empty());
+            let diff = if delivery.with_diff { inventory::diff(&*snapshot, role, &plan)? } else { Vec::new() };
             repository.snapshot = Some(snapshot);
-            Ok(Outcome { commit, changes: plan.changes, files: files.len(), ..Outcome::default() })
+            Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff, ..Outcome::default() })
         })
     }
 
@@ -343,7 +348,7 @@ impl Repository {
 
     /// Gives up what was claimed by a request that is refused.
     fn unless_taken<T>(&mut self, result: Result<T, Undelivered>, queue: &mut Queue) -> Result<T, Undelivered> {
-        if let Err(Undelivered::Taken { .. }) = result {
+        if result.as_ref().is_err_and(|error| error.refusal().is_some()) {
             self.with_retries(|_| Ok(queue.give_up()?))?;
         }
         result
@@ -393,7 +398,7 @@ impl Repository {
                 overlay.apply(&plan);
                 changes.clone_from(&plan.changes);
                 if delivery.with_diff {
-                    outcome.diff = snapshot.diff(&plan)?;
+                    outcome.diff = inventory::diff(&*snapshot, role, &plan)?;
                 }
                 plans.push((&delivery.cause, plan));
                 plans.extend(repository.plan_all(&mut overlay, role, &orders.after));
@@ -468,8 +473,10 @@ impl Repository {
     }
 
     fn plan(&self, tree: &impl Tree, role: Role, cause: &Cause, files: &FileTree) -> Result<Plan, Tried> {
-        inventory::plan(tree, role, &cause.request, files).map_err(|unplanned| match unplanned {
+        inventory::plan(tree, role, &self.index, &cause.request, files).map_err(|unplanned| match unplanned {
             Unplanned::Taken(path, owner) => Tried::Ended(Undelivered::Taken { repository: role, path, owner }),
+            Unplanned::Renamed(old, new) => Tried::Ended(Undelivered::Renamed { old, new }),
+            Unplanned::Index(path) => Tried::Ended(Undelivered::Index { path }),
             Unplanned::Unread(error) => Tried::from(error),
         })
     }
@@ -558,10 +565,4 @@ impl From<anyhow::Error> for Tried {
             Err(error) => Self::Ended(Undelivered::Passing(error)),
         }
     }
-}
-
-/// The id that git gives to content.
-fn blob_id(content: &[u8]) -> Result<String> {
-    let id = git2::Oid::hash_object(git2::ObjectType::Blob, content).context("cannot hash a file")?;
-    Ok(id.to_string())
 }

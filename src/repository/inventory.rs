@@ -7,6 +7,7 @@
 //! can have, and for what no other lists; where it claims more, nothing is planned.
 
 use super::{Change, ChangeKind, Owner, index};
+use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::{self, Role};
 use crate::request::Identity;
@@ -63,11 +64,12 @@ pub trait Tree {
     /// A repository that cannot be read.
     fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>>;
 
-    /// The path of every entity file ([`index::is_entity`]).
+    /// Every file of the repository that has entities by its name ([`index::is_generated`]) or perhaps by its content
+    /// ([`index::may_be_entity`], and not too long), and git's id of its content.
     ///
     /// # Errors
     /// A repository that cannot be read.
-    fn entities(&self) -> Result<BTreeSet<RelativePath>>;
+    fn possible_entities(&self) -> Result<BTreeMap<RelativePath, String>>;
 
     /// The inventories that probably list a file; all of them, where reading them costs little.
     ///
@@ -152,8 +154,17 @@ impl<T: Tree> Tree for Overlay<'_, T> {
         Ok(self.with_changes(self.base.paths(folder)?, below))
     }
 
-    fn entities(&self) -> Result<BTreeSet<RelativePath>> {
-        Ok(self.with_changes(self.base.entities()?, index::is_entity))
+    fn possible_entities(&self) -> Result<BTreeMap<RelativePath, String>> {
+        let mut entities = self.base.possible_entities()?;
+        for (path, content) in &self.changes {
+            match content {
+                Some(content) if index::is_generated(path) || index::may_be_entity(path) => {
+                    entities.insert(path.clone(), blob_id(content)?);
+                }
+                _ => drop(entities.remove(path)),
+            }
+        }
+        Ok(entities)
     }
 
     fn likely_inventories(&self, path: &RelativePath) -> Result<BTreeSet<RelativePath>> {
@@ -184,6 +195,10 @@ pub struct Plan {
 pub enum Unplanned {
     /// A file is in the way.
     Taken(RelativePath, Owner),
+    /// Somebody has written by hand what is at the index's path.
+    Index(RelativePath),
+    /// The request was delivered by another `spec.id`, the first, than it has now.
+    Renamed(String, String),
     /// The tree could not be read.
     Unread(anyhow::Error),
 }
@@ -195,11 +210,18 @@ impl From<anyhow::Error> for Unplanned {
 }
 
 /// Works out what makes `tree` hold exactly `files` of the request, and its inventory, and the
-/// right index.
+/// right index, which is at `index`.
 ///
 /// # Errors
-/// A file in the way, an inventory that claims what is not the request's, or a tree that cannot be read.
-pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) -> Result<Plan, Unplanned> {
+/// A file in the way, another id than the request was delivered by, an inventory that claims what is not the request's, or
+/// a tree that cannot be read.
+pub fn plan(
+    tree: &impl Tree,
+    role: Role,
+    index: &RelativePath,
+    request: &Identity,
+    files: &FileTree,
+) -> Result<Plan, Unplanned> {
     let inventory_path = path_of(request)?;
     let old = match tree.read(&inventory_path)? {
         Some(content) => Some(parse(&inventory_path, &content)?),
@@ -208,6 +230,7 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
     let mut plan = Plan { known: old.is_some(), ..Plan::default() };
     let owned = old.map(|inventory| inventory.files).unwrap_or_default();
     refuse_impossible(role, request, &inventory_path, &owned)?;
+    refuse_renamed(role, request, &owned, files)?;
     // The inventories that may list what is written over or removed.
     let mut suspects = BTreeSet::new();
     plan.owned = files.paths().any(|path| owned.contains(path));
@@ -248,7 +271,7 @@ pub fn plan(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) 
         plan.keep(tree, inventory_path, content.into_bytes())?;
     }
     if role == Role::Catalog {
-        plan.keep_index(tree)?;
+        plan.keep_index(tree, index)?;
     }
     Ok(plan)
 }
@@ -261,7 +284,8 @@ impl Plan {
 
     /// What it does for the request, in a word.
     pub fn verb(&self) -> &'static str {
-        let only_removes = self.writes.keys().all(|path| path.as_str() == index::PATH) && !self.removals.is_empty();
+        let is_removed = |change: &Change| change.kind == ChangeKind::Removed;
+        let only_removes = self.changes.iter().all(is_removed) && !self.removals.is_empty();
         match (self.known, only_removes) {
             (false, _) => "create",
             (true, true) => "delete",
@@ -283,18 +307,65 @@ impl Plan {
         Ok(())
     }
 
-    fn keep_index(&mut self, tree: &impl Tree) -> Result<()> {
-        let path = RelativePath::parse(index::PATH)?;
-        let mut entities = tree.entities()?;
-        entities.extend(self.writes.keys().filter(|p| index::is_entity(p.as_str())).cloned());
+    fn keep_index(&mut self, tree: &impl Tree, path: &RelativePath) -> Result<(), Unplanned> {
+        let mut possible = tree.possible_entities()?;
+        possible.remove(path);
+        let (generated, unknown): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            possible.into_iter().partition(|(path, _)| index::is_generated(path));
+        let old = tree.read(path)?;
+        let looked_into = index::digest(unknown.iter());
+        let mut entities = match old.as_ref().and_then(|old| index::listed(path, old, &looked_into)) {
+            Some(listed) => listed.into_iter().filter(|path| unknown.contains_key(path)).collect(),
+            None => look_into(tree, unknown.into_keys().collect())?,
+        };
+        entities.extend(generated.into_keys());
+        entities.extend(self.writes.keys().filter(|path| index::is_generated(path)).cloned());
         entities.retain(|p| !self.removals.contains(p));
         // A repository that never held an entity needs no index.
-        if entities.is_empty() && !tree.has(&path)? {
+        if entities.is_empty() && old.is_none() {
             return Ok(());
         }
-        let content = index::build(entities.iter())?;
-        self.keep(tree, path, content)
+        if old.is_some_and(|content| !index::is_ours(&content)) {
+            return Err(Unplanned::Index(path.clone()));
+        }
+        let content = index::build(path, entities.iter(), &looked_into)?;
+        Ok(self.keep(tree, path.clone(), content)?)
     }
+}
+
+/// How a plan changes the files of its tree.
+///
+/// # Errors
+/// A repository that cannot be read.
+pub fn diff(tree: &impl Tree, role: Role, plan: &Plan) -> Result<Vec<FileDiff>> {
+    let removals = plan.removals.iter().map(|path| (path, None));
+    let writes = plan.writes.iter().map(|(path, content)| (path, Some(content.as_slice())));
+    let changes: BTreeMap<_, _> = removals.chain(writes).collect();
+    let file = |(path, new)| FileDiff::new(role.as_str(), path, tree.read(path)?.as_deref(), new);
+    changes.into_iter().map(file).collect()
+}
+
+/// Those of the files that hold entities.
+fn look_into(tree: &impl Tree, mut files: BTreeSet<RelativePath>) -> Result<BTreeSet<RelativePath>> {
+    tree.read_ahead(&files)?;
+    let mut failure = Ok(());
+    files.retain(|path| match tree.read(path) {
+        Ok(content) => content.is_some_and(|content| index::holds_entity(&content)),
+        Err(error) => {
+            failure = Err(error);
+            false
+        }
+    });
+    failure.map(|()| files)
+}
+
+/// The id that git gives to content.
+///
+/// # Errors
+/// None that is known: what libgit2 says.
+pub fn blob_id(content: &[u8]) -> Result<String> {
+    let id = git2::Oid::hash_object(git2::ObjectType::Blob, content).context("cannot hash a file")?;
+    Ok(id.to_string())
 }
 
 /// Where a request's inventory is.
@@ -328,10 +399,24 @@ pub fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
     Ok(inventory)
 }
 
-/// Whether a request of a kind can have a file in such a repository. Never what Gitea, tools, and we keep beside.
-fn can_have(role: Role, request: &Identity, path: &RelativePath) -> bool {
-    let is_beside = path.as_str() == index::PATH || path.as_str().split('/').any(|name| name.starts_with('.'));
-    !is_beside && promise::find(&request.kind).is_ok_and(|promise| (promise.can_have)(role, path))
+/// The id by which a request of this kind can have a file in such a repository. Never what Gitea, tools, and we keep beside.
+fn id_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<&'p str> {
+    let is_beside = path.as_str().split('/').any(|name| name.starts_with('.'));
+    promise::find(&request.kind).ok().filter(|_| !is_beside).and_then(|promise| (promise.id_of)(role, path))
+}
+
+/// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.
+fn refuse_renamed(
+    role: Role,
+    request: &Identity,
+    owned: &BTreeSet<RelativePath>,
+    files: &FileTree,
+) -> Result<(), Unplanned> {
+    let Some(new) = files.paths().find_map(|path| id_of(role, request, path)) else { return Ok(()) };
+    match owned.iter().find_map(|path| id_of(role, request, path).filter(|old| *old != new)) {
+        Some(old) => Err(Unplanned::Renamed(old.to_owned(), new.to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn refuse_impossible(
@@ -340,7 +425,7 @@ fn refuse_impossible(
     inventory: &RelativePath,
     listed: &BTreeSet<RelativePath>,
 ) -> Result<()> {
-    let impossible: Vec<_> = listed.iter().filter(|path| !can_have(role, request, path)).collect();
+    let impossible: Vec<_> = listed.iter().filter(|path| id_of(role, request, path).is_none()).collect();
     let Some(paths) = summary(&impossible) else { return Ok(()) };
     bail!(
         "the inventory `{inventory}` is not believed: it lists {paths}, which no {} has in {}; restore it from the \
@@ -427,13 +512,17 @@ mod tests {
             Ok(BTreeSet::new())
         }
 
-        fn entities(&self) -> Result<BTreeSet<RelativePath>> {
-            Ok(BTreeSet::new())
+        fn possible_entities(&self) -> Result<BTreeMap<RelativePath, String>> {
+            Ok(BTreeMap::new())
         }
     }
 
     fn path(text: &str) -> RelativePath {
         RelativePath::parse(text).unwrap()
+    }
+
+    fn index() -> RelativePath {
+        path(index::DEFAULT_PATH)
     }
 
     fn team(name: &str) -> Identity {
@@ -460,7 +549,9 @@ mod tests {
     fn repository(role: Role, teams: &[(&str, &str)]) -> Overlay<'static, Nothing> {
         let mut tree = Overlay::new(&Nothing);
         for (name, id) in teams {
-            let Ok(plan) = plan(&tree, role, &team(name), &files(role, name, Some(id))) else { panic!("{name}") };
+            let Ok(plan) = plan(&tree, role, &index(), &team(name), &files(role, name, Some(id))) else {
+                panic!("{name}")
+            };
             tree.apply(&plan);
         }
         tree
@@ -477,10 +568,12 @@ mod tests {
 
     /// Why a Team, with an id or deleted, is not planned.
     fn refused(tree: &Overlay<'_, Nothing>, role: Role, request: &str, id: Option<&str>) -> Option<String> {
-        match plan(tree, role, &team(request), &files(role, request, id)) {
+        match plan(tree, role, &index(), &team(request), &files(role, request, id)) {
             Ok(_) => None,
             Err(Unplanned::Unread(error)) => Some(error.to_string()),
             Err(Unplanned::Taken(path, owner)) => Some(format!("{path} is taken by {owner}")),
+            Err(Unplanned::Renamed(old, new)) => Some(format!("{old} is now {new}")),
+            Err(Unplanned::Index(path)) => Some(format!("{path} is no index")),
         }
     }
 
@@ -525,8 +618,11 @@ mod tests {
                  `.goldpath/team/y/b.yaml` of Team y/b lists too; restore the one that somebody has edited from the \
                  repository's history"
             );
-            for id in [Some("alpha"), Some("gamma"), None] {
-                assert_eq!(refused(&tree, role, "x/a", id).as_ref(), Some(&expected), "{id:?}");
+            for id in [Some("alpha"), None] {
+                let why = refused(&tree, role, "x/a", id);
+                // Listed, it would be the id that the Team has had.
+                let renamed = id.map(|id| format!("beta is now {id}"));
+                assert!(why.as_ref() == Some(&expected) || why.is_some() && why == renamed, "{why:?}");
             }
         }
         let mut tree = repository(Role::Catalog, &[("x/a", "alpha"), ("y/b", "beta")]);
@@ -548,15 +644,49 @@ mod tests {
     }
 
     #[test]
-    fn what_a_team_owns_it_changes_moves_and_removes() {
+    fn what_a_team_owns_it_changes_and_removes_and_its_id_is_for_ever() {
         for role in Role::ALL {
             let mut tree = repository(role, &[("x/a", "alpha"), ("y/b", "beta")]);
             tree.changes.insert(path(".goldpath/README.md"), Some(b"not an inventory".to_vec()));
-            for id in [Some("alpha"), Some("gamma"), None] {
-                let Ok(plan) = plan(&tree, role, &team("x/a"), &files(role, "x/a", id)) else { panic!("{id:?}") };
+            for id in [Some("alpha"), None, Some("gamma")] {
+                let Ok(plan) = plan(&tree, role, &index(), &team("x/a"), &files(role, "x/a", id)) else {
+                    panic!("{id:?}")
+                };
                 tree.apply(&plan);
             }
-            assert_eq!(refused(&tree, role, "x/c", Some("gamma")), None, "what is gone is free");
+            assert_eq!(refused(&tree, role, "x/a", Some("alpha")).as_deref(), Some("gamma is now alpha"));
+            assert_eq!(refused(&tree, role, "x/c", Some("alpha")), None, "what is gone is free");
         }
+    }
+    #[test]
+    fn an_index_that_somebody_wrote_by_hand_is_not_replaced_and_their_entities_are_listed() {
+        let by_hand = "apiVersion: backstage.io/v1alpha1\nkind: Component\nmetadata: {name: shop}\n";
+        let mut tree = Overlay::new(&Nothing);
+        let mut put = |name: &str, text: &str| tree.changes.insert(path(name), Some(text.as_bytes().to_vec()));
+        put("catalog-info.yaml", by_hand);
+        put("shop.yml", by_hand);
+        put("api/openapi.yaml", "openapi: 3.1.0\n");
+        let team = |tree: &Overlay<'_, Nothing>, at: &str| {
+            let files = files(Role::Catalog, "x/a", Some("alpha"));
+            plan(tree, Role::Catalog, &path(at), &team("x/a"), &files)
+        };
+        match team(&tree, index::DEFAULT_PATH) {
+            Err(Unplanned::Index(path)) => assert_eq!(path.as_str(), index::DEFAULT_PATH),
+            _ => panic!("it is replaced"),
+        }
+        let Ok(plan) = team(&tree, "goldpath.yaml") else { panic!() };
+        let written = &plan.writes[&path("goldpath.yaml")];
+        let targets = |index: &[u8]| -> Vec<String> {
+            let index: serde_json::Value = serde_yaml::from_slice(index).unwrap();
+            serde_json::from_value(index["spec"]["targets"].clone()).unwrap()
+        };
+        assert_eq!(targets(written), ["./catalog-info.yaml", "./shop.yml", "./teams/alpha.yaml"]);
+        tree.apply(&plan);
+        tree.changes.insert(path("shop.yml"), Some(b"no: entity".to_vec()));
+        let Ok(plan) = team(&tree, "goldpath.yaml") else { panic!() };
+        assert_eq!(targets(&plan.writes[&path("goldpath.yaml")]), ["./catalog-info.yaml", "./teams/alpha.yaml"]);
+        // The index of before, elsewhere, is no entity.
+        let Ok(plan) = team(&tree, "all.yaml") else { panic!() };
+        assert_eq!(targets(&plan.writes[&path("all.yaml")]), ["./catalog-info.yaml", "./teams/alpha.yaml"]);
     }
 }

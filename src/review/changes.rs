@@ -4,6 +4,7 @@
 //! leaves this module.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +87,7 @@ impl Changes {
     /// Reads what `terraform show -json` prints of a plan.
     ///
     /// # Errors
-    /// No JSON, no plan of format 1, one that failed, or an action that is not known here.
+    /// No JSON, no plan of format 1, one that failed or leaves something for later, or anything that is not known here.
     pub fn parse(json: &[u8]) -> Result<Self> {
         let plan: Plan = serde_json::from_slice(json).context("the plan is not what Terraform should print")?;
         ensure!(
@@ -94,14 +95,35 @@ impl Changes {
             "the plan has the format `{}`, and only `1.x` is known here",
             plan.format_version
         );
+        ensure!(
+            plan.values.is_none(),
+            "it is a state, as `terraform show -json` prints it without the name of a plan file"
+        );
+        ensure!(
+            plan.planned_values.is_some() || plan.resource_changes.is_some(),
+            "it has neither `planned_values` nor `resource_changes`"
+        );
         ensure!(!plan.errored, "the plan is of a run that failed");
+        let is_deferred = !plan.deferred_changes.is_empty() || !plan.deferred_action_invocations.is_empty();
+        ensure!(
+            !is_deferred && plan.complete != Some(false),
+            "the plan leaves changes for a later one, which nobody can be shown yet"
+        );
+        ensure!(
+            plan.action_invocations.is_empty(),
+            "the plan runs actions of providers, which are not known here: remove `action_trigger` from the root module"
+        );
         let mut outputs = Vec::new();
         for (name, change) in plan.output_changes {
             if !change.changes_nothing() {
                 outputs.push(OutputChange { name, before: change.masked_before(), after: change.masked_after() });
             }
         }
-        Ok(Self { resources: read(plan.resource_changes)?, outputs, drift: read(plan.resource_drift)? })
+        Ok(Self {
+            resources: read(plan.resource_changes.unwrap_or_default())?,
+            outputs,
+            drift: read(plan.resource_drift)?,
+        })
     }
 
     /// Whether an apply would do nothing.
@@ -168,14 +190,41 @@ fn difference(before: &Value, after: &Value) -> Value {
     }
 }
 
-/// A plan, as far as it is read.
+/// A plan, as far as it is read. A key that is not here may change something that nobody would be shown, and is refused.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Plan {
     format_version: String,
     #[serde(default)]
     errored: bool,
+    /// Only a plan has this.
+    planned_values: Option<IgnoredAny>,
+    /// What a state has instead.
+    values: Option<IgnoredAny>,
+    complete: Option<bool>,
     #[serde(default)]
-    resource_changes: Vec<Resource>,
+    deferred_changes: Vec<IgnoredAny>,
+    #[serde(default)]
+    action_invocations: Vec<IgnoredAny>,
+    #[serde(default)]
+    deferred_action_invocations: Vec<IgnoredAny>,
+    #[serde(default, rename = "terraform_version")]
+    _terraform_version: IgnoredAny,
+    #[serde(default, rename = "variables")]
+    _variables: IgnoredAny,
+    #[serde(default, rename = "prior_state")]
+    _prior_state: IgnoredAny,
+    #[serde(default, rename = "configuration")]
+    _configuration: IgnoredAny,
+    #[serde(default, rename = "relevant_attributes")]
+    _relevant_attributes: IgnoredAny,
+    #[serde(default, rename = "checks")]
+    _checks: IgnoredAny,
+    #[serde(default, rename = "timestamp")]
+    _timestamp: IgnoredAny,
+    #[serde(default, rename = "applyable")]
+    _applyable: IgnoredAny,
+    resource_changes: Option<Vec<Resource>>,
     #[serde(default)]
     output_changes: BTreeMap<String, Change>,
     #[serde(default)]
@@ -417,7 +466,8 @@ mod tests {
             error(r#"{"format_version": "2.0"}"#),
             "the plan has the format `2.0`, and only `1.x` is known here"
         );
-        assert_eq!(error(r#"{"format_version": "1.2", "errored": true}"#), "the plan is of a run that failed");
+        let with = |more: &str| error(&format!(r#"{{"format_version": "1.2", "planned_values": {{}}, {more}}}"#));
+        assert_eq!(with(r#""errored": true"#), "the plan is of a run that failed");
         assert!(error("{}").starts_with("the plan is not what Terraform should print: missing field"));
     }
 
@@ -425,7 +475,8 @@ mod tests {
     fn outputs_alone_are_told() {
         let same = json!({"actions": ["no-op"], "before": 1, "after": 1, "after_unknown": false});
         let changed = json!({"actions": ["create"], "before": null, "after": 1, "after_unknown": false});
-        let plan = |output: &Value| json!({"format_version": "1.0", "output_changes": {"o": output}});
+        let plan =
+            |output: &Value| json!({"format_version": "1.0", "planned_values": {}, "output_changes": {"o": output}});
         assert!(parse(&plan(&same)).is_empty());
         assert_eq!(parse(&plan(&same)).summary(), "+0 ~0 -0");
         assert_eq!(parse(&plan(&changed)).summary(), "+0 ~0 -0, outputs change");

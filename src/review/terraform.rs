@@ -896,8 +896,7 @@ mod tests {
     #[test]
     fn a_plan_is_read_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
-        let plan =
-            "case \"$*\" in\n*-json*) echo '{\"format_version\": \"1.2\"}' ;;\nshow*) printf 0123456789 ;;\nesac";
+        let plan = "case \"$*\" in\n*-json*) echo '{\"format_version\": \"1.2\", \"planned_values\": {}}' ;;\nshow*) printf 0123456789 ;;\nesac";
         let terraform = script(folder.path(), plan, &[], |_| {});
         let workspace = terraform.open(&module(), &FileTree::default()).unwrap();
         let plan = workspace.plan(Mode::Normal, false).unwrap();

@@ -2,6 +2,7 @@
 
 use super::request::{Role, Visibility};
 use super::validated::{ValidatedQuota, ValidatedTeam};
+use crate::config::ContainerDefaults;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{TeamId, Username};
 use crate::promise::{Outputs, Role as RepositoryRole};
@@ -24,7 +25,7 @@ const GROUP: &str = include_str!("../../../manifests/backstage/group.yaml.j2");
 /// The folder of every Team's files, in both repositories.
 const FOLDER: &str = "teams";
 
-/// The name of a file that is not rendered any more goes to [`can_have`], so that inventories that list it are believed.
+/// The name of a file that is not rendered any more goes to [`id_of`], so that inventories that list it are believed.
 const ROOT_MODULE: [(&str, &str); 4] = [
     ("backend.tf", include_str!("../../../terraform_templates/team/backend.tf.j2")),
     ("main.tf", include_str!("../../../terraform_templates/team/main.tf.j2")),
@@ -47,6 +48,7 @@ struct Context<'a> {
     repository: String,
     organization_url: &'a str,
     quota: &'a ValidatedQuota,
+    containers: &'a ContainerDefaults,
     members: Vec<&'a str>,
     teams: Vec<GiteaTeam>,
     role_bindings: Vec<RoleBinding>,
@@ -98,19 +100,24 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
             (RepositoryRole::Infrastructure, infrastructure),
         ]),
         accounts: vec![Username::from(&team.id)],
+        id: team.id.to_string(),
+        relations: team.relations(),
         status: serde_json::Map::from_iter([("email".to_owned(), team.email.as_str().into())]),
     })
 }
 
-/// See [`crate::promise::Promise::can_have`].
-pub fn can_have(role: RepositoryRole, path: &RelativePath) -> bool {
-    let Some((FOLDER, rest)) = path.as_str().split_once('/') else { return false };
-    match role {
-        RepositoryRole::Catalog => rest.strip_suffix(".yaml").is_some_and(TeamId::is_form),
-        RepositoryRole::Infrastructure => rest
-            .split_once('/')
-            .is_some_and(|(id, file)| TeamId::is_form(id) && ROOT_MODULE.iter().any(|(name, _)| *name == file)),
-    }
+/// See [`crate::promise::Promise::id_of`].
+pub fn id_of(role: RepositoryRole, path: &RelativePath) -> Option<&str> {
+    let (FOLDER, rest) = path.as_str().split_once('/')? else { return None };
+    let id = match role {
+        RepositoryRole::Catalog => rest.strip_suffix(".yaml")?,
+        RepositoryRole::Infrastructure => {
+            let (id, file) = rest.split_once('/')?;
+            ROOT_MODULE.iter().find(|(name, _)| *name == file)?;
+            id
+        }
+    };
+    TeamId::is_form(id).then_some(id)
 }
 
 /// Identities and ids are names by their types: every path made of them is one.
@@ -136,6 +143,7 @@ impl<'a> Context<'a> {
             folder,
             organization_url: &team.organization_url,
             quota: &team.quota,
+            containers: &team.containers,
             members,
             teams: team
                 .members_by_role()
@@ -184,21 +192,21 @@ mod tests {
 
     #[test]
     fn a_team_has_its_entity_and_its_root_module_and_nothing_else() {
-        let can_have = |role, path: &str| can_have(role, &RelativePath::parse(path).unwrap());
+        let id_of = |role, path: &str| id_of(role, &RelativePath::parse(path).unwrap()).map(str::to_owned);
         // A name that is reserved today may have been an id.
         for id in ["alpha", "a-1", "gitea-actions"] {
-            assert!(can_have(RepositoryRole::Catalog, &format!("teams/{id}.yaml")), "{id}");
-            assert!(can_have(RepositoryRole::Infrastructure, &format!("teams/{id}/main.tf")), "{id}");
+            assert_eq!(id_of(RepositoryRole::Catalog, &format!("teams/{id}.yaml")).as_deref(), Some(id));
+            assert_eq!(id_of(RepositoryRole::Infrastructure, &format!("teams/{id}/main.tf")).as_deref(), Some(id));
         }
         let names = ["Teams/a.yaml", "teams/A.yaml", "teams/a.yml", "teams/a.YAML", "teams/.yaml", "teams/-a.yaml"];
         let places = ["teams/a/b.yaml", "a.yaml", "x/teams/a.yaml", "teams/\u{430}.yaml", "teams/a/main.tf"];
         for path in names.into_iter().chain(places) {
-            assert!(!can_have(RepositoryRole::Catalog, path), "{path}");
+            assert_eq!(id_of(RepositoryRole::Catalog, path), None, "{path}");
         }
         let names = ["teams/a/extra.tf", "teams/a/Main.tf", "teams/A/main.tf", "teams/a/main.tf.json"];
         let places = ["teams/a/b/main.tf", "teams/main.tf", "x/teams/a/main.tf", "teams/a.yaml"];
         for path in names.into_iter().chain(places) {
-            assert!(!can_have(RepositoryRole::Infrastructure, path), "{path}");
+            assert_eq!(id_of(RepositoryRole::Infrastructure, path), None, "{path}");
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::document::Node;
 use crate::fields::{self, Fields, one_of};
 use crate::kratix::Status;
 use crate::names::{Description, DisplayName, Email, TeamId, Username};
-use crate::quantity::{Count, Quantity};
+use crate::quantity::{Bytes, Count, Cpu};
 use crate::violation::{Refusal, Violation};
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -117,13 +117,13 @@ pub enum Visibility {
 pub struct Quota {
     /// Processors, requested and at most.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Quantity>,
+    pub cpu: Option<Cpu>,
     /// Memory, requested and at most.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Quantity>,
+    pub memory: Option<Bytes>,
     /// Persistent storage.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub storage: Option<Quantity>,
+    pub storage: Option<Bytes>,
     /// The number of Pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods: Option<Count>,
@@ -190,9 +190,9 @@ pub fn parse(spec: &Node, config: &Config) -> Result<TeamSpec, Vec<Violation>> {
 
 fn parse_quota(quota: &mut Fields<'_, '_>) -> Quota {
     Quota {
-        cpu: quota.value("cpu", Quantity::parse),
-        memory: quota.value("memory", Quantity::parse),
-        storage: quota.value("storage", Quantity::parse),
+        cpu: quota.value("cpu", Cpu::parse),
+        memory: quota.value("memory", Bytes::parse),
+        storage: quota.value("storage", Bytes::parse),
         pods: quota.value("pods", Count::parse),
     }
 }

@@ -1,9 +1,9 @@
 //! A Team with nothing left open: what rendering gets.
 
 use super::request::{Member, Role, TeamSpec, Visibility};
-use crate::config::Config;
+use crate::config::{Config, ContainerDefaults, Resources};
 use crate::names::{Description, DisplayName, Email, GroupPrefix, TeamId};
-use crate::quantity::{Count, Quantity};
+use crate::quantity::{Bytes, Count, Cpu};
 
 /// A Team whose every value is known and keeps its rule.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct ValidatedTeam {
     pub members: Vec<Member>,
     /// The user's, completed by the platform's.
     pub quota: ValidatedQuota,
+    /// What a container gets that does not say, which fits into the quota.
+    pub containers: ContainerDefaults,
     /// See [`TeamSpec::visibility`].
     pub visibility: Visibility,
     /// Sorted.
@@ -36,11 +38,11 @@ pub struct ValidatedTeam {
 #[derive(Debug, serde::Serialize)]
 pub struct ValidatedQuota {
     /// Processors.
-    pub cpu: Quantity,
+    pub cpu: Cpu,
     /// Bytes of memory.
-    pub memory: Quantity,
+    pub memory: Bytes,
     /// Bytes of persistent storage.
-    pub storage: Quantity,
+    pub storage: Bytes,
     /// Pods.
     pub pods: Count,
 }
@@ -53,14 +55,23 @@ pub fn validate(spec: TeamSpec, config: &Config) -> ValidatedTeam {
     members.sort_by(|a, b| (a.role, &a.username).cmp(&(b.role, &b.username)));
     allow_network_from.sort();
     let defaults = &config.defaults.quota;
+    let quota = ValidatedQuota {
+        cpu: quota.cpu.unwrap_or_else(|| defaults.cpu.clone()),
+        memory: quota.memory.unwrap_or_else(|| defaults.memory.clone()),
+        storage: quota.storage.unwrap_or_else(|| defaults.storage.clone()),
+        pods: quota.pods.unwrap_or(defaults.pods),
+    };
+    let ContainerDefaults { limits, requests } = &config.defaults.containers;
+    let limits =
+        Resources { cpu: limits.cpu.within(&quota.cpu).clone(), memory: limits.memory.within(&quota.memory).clone() };
+    let requests = Resources {
+        cpu: requests.cpu.within(&limits.cpu).clone(),
+        memory: requests.memory.within(&limits.memory).clone(),
+    };
     ValidatedTeam {
         email: email.unwrap_or_else(|| config.defaults.email_domain.address_of(&id)),
-        quota: ValidatedQuota {
-            cpu: quota.cpu.unwrap_or_else(|| defaults.cpu.clone()),
-            memory: quota.memory.unwrap_or_else(|| defaults.memory.clone()),
-            storage: quota.storage.unwrap_or_else(|| defaults.storage.clone()),
-            pods: quota.pods.unwrap_or(defaults.pods),
-        },
+        quota,
+        containers: ContainerDefaults { limits, requests },
         organization_url: format!("{}/{id}", config.gitea_url),
         group_prefix: config.group_prefix.clone(),
         id,
@@ -74,6 +85,13 @@ pub fn validate(spec: TeamSpec, config: &Config) -> ValidatedTeam {
 }
 
 impl ValidatedTeam {
+    /// The ids of other Teams, by the field that names them.
+    pub fn relations(&self) -> Vec<(String, String)> {
+        let parent = self.parent.iter().map(|id| ("spec.parent".to_owned(), id.to_string()));
+        let neighbours = self.allow_network_from.iter().map(|id| ("spec.allowNetworkFrom".to_owned(), id.to_string()));
+        parent.chain(neighbours).collect()
+    }
+
     /// The people of each role in use, from the most to the least: `(role, user names)`.
     pub fn members_by_role(&self) -> impl Iterator<Item = (&'static str, Role, Vec<&str>)> {
         Role::ALL.into_iter().filter_map(|(name, role)| {

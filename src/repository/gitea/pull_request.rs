@@ -9,7 +9,9 @@ use super::{Api, Commit, On, Overlay, PastCommit, Plan, Repository, Role, Snapsh
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::Failure;
 use crate::kratix::Action;
-use crate::repository::{Delivery, Outcome, PullRequest, PullRequestState, REQUEST_TRAILER, message, subject};
+use crate::repository::{
+    Delivery, Outcome, PullRequest, PullRequestState, REQUEST_TRAILER, inventory, message, subject,
+};
 use crate::request::Identity;
 use anyhow::{Result, anyhow};
 use reqwest::Method;
@@ -225,7 +227,7 @@ impl Proposal<'_> {
         let mut outcome = outcome(Some(commit), pull.outcome(PullRequestState::Open));
         if written {
             if self.delivery.with_diff {
-                outcome.diff = self.base.diff(&self.plan)?;
+                outcome.diff = inventory::diff(&*self.base, self.role, &self.plan)?;
             }
             outcome.changes.clone_from(&self.plan.changes);
         }

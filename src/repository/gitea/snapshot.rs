@@ -2,10 +2,10 @@
 //!
 //! Where one answer lists them all, that is asked first, and most questions need no other.
 
-use super::{Api, BASE64, Changes, Operation, PastCommit, blob_id};
+use super::{Api, BASE64, Changes, Operation, PastCommit};
 use crate::file_tree::RelativePath;
 use crate::gitea::Failure;
-use crate::repository::inventory::{self, Plan, Tree};
+use crate::repository::inventory::{self, Tree, blob_id};
 use crate::repository::{REQUEST_TRAILER, index};
 use crate::request::Identity;
 use anyhow::{Context, Result};
@@ -29,12 +29,12 @@ pub struct Snapshot {
     root: OnceCell<All>,
     folders: RefCell<BTreeMap<String, bool>>,
     files: RefCell<BTreeMap<RelativePath, Option<Rc<File>>>>,
-    entities: OnceCell<BTreeSet<RelativePath>>,
+    entities: OnceCell<BTreeMap<RelativePath, String>>,
     likely: RefCell<BTreeMap<RelativePath, BTreeSet<RelativePath>>>,
 }
 
-/// The id of every entry, and whether it is a file, by path.
-type All = BTreeMap<String, (String, bool)>;
+/// Every entry, by path.
+type All = BTreeMap<String, Entry>;
 
 struct File {
     sha: String,
@@ -42,7 +42,7 @@ struct File {
 }
 
 fn by_path(entries: Vec<Entry>) -> All {
-    entries.into_iter().map(|entry| (entry.path, (entry.sha, entry.r#type == "blob"))).collect()
+    entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect()
 }
 
 /// A folder's entries, as Gitea lists them.
@@ -62,6 +62,12 @@ pub struct Entry {
     pub mode: String,
     #[serde(default)]
     pub size: u64,
+}
+
+impl Entry {
+    fn is_file(&self) -> bool {
+        self.r#type == "blob"
+    }
 }
 
 impl Snapshot {
@@ -96,7 +102,7 @@ impl Snapshot {
             None if path.folders().next().is_none() => self.root()?,
             None => return Ok(self.file(path)?.map(|file| file.sha.clone())),
         };
-        Ok(listed.get(path.as_str()).filter(|(_, is_file)| *is_file).map(|(sha, _)| sha.clone()))
+        Ok(listed.get(path.as_str()).filter(|entry| entry.is_file()).map(|entry| entry.sha.clone()))
     }
 
     /// What is in no folder, and the outermost folders.
@@ -118,28 +124,6 @@ impl Snapshot {
         Ok(self.all.get().and_then(Option::as_ref))
     }
 
-    /// What a plan changes, as a unified diff.
-    pub fn diff(&self, plan: &Plan) -> Result<String> {
-        let mut text = String::new();
-        let removals = plan.removals.iter().map(|path| (path, None));
-        let writes = plan.writes.iter().map(|(path, content)| (path, Some(content.as_slice())));
-        let mut changes: Vec<_> = removals.chain(writes).collect();
-        changes.sort();
-        for (path, new) in changes {
-            let old = self.file(path)?;
-            let (old, name) = (old.as_ref().map(|file| file.content.as_slice()), std::path::Path::new(path.as_str()));
-            let mut patch = git2::Patch::from_buffers(
-                old.unwrap_or_default(),
-                old.map(|_| name),
-                new.unwrap_or_default(),
-                new.map(|_| name),
-                None,
-            )?;
-            text.push_str(&String::from_utf8_lossy(&patch.to_buf()?));
-        }
-        Ok(text)
-    }
-
     fn file(&self, path: &RelativePath) -> Result<Option<Rc<File>>> {
         let Some(commit) = &self.commit else {
             return Ok(None);
@@ -148,7 +132,7 @@ impl Snapshot {
             return Ok(file.clone());
         }
         let is_there = match (self.all()?, path.folders().last()) {
-            (Some(all), _) => all.get(path.as_str()).is_some_and(|(_, is_file)| *is_file),
+            (Some(all), _) => all.get(path.as_str()).is_some_and(Entry::is_file),
             (None, Some(folder)) => self.is_folder(folder)?,
             (None, None) => true,
         };
@@ -182,7 +166,7 @@ impl Snapshot {
 
     fn is_folder(&self, folder: &str) -> Result<bool> {
         if let Some(all) = self.all()? {
-            return Ok(all.get(folder).is_some_and(|(_, is_file)| !is_file));
+            return Ok(all.get(folder).is_some_and(|entry| !entry.is_file()));
         }
         if let Some(is_folder) = self.folders.borrow().get(folder) {
             return Ok(*is_folder);
@@ -240,12 +224,26 @@ impl Snapshot {
         }
     }
 
-    fn files_below(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
-        let entries = self.list_all(folder, true)?;
-        let files = entries.iter().filter(|entry| entry.r#type == "blob");
+    /// The files below a folder.
+    fn files_below(&self, folder: &str) -> Result<Vec<(RelativePath, Entry)>> {
+        let files = self.list_all(folder, true)?.into_iter().filter(Entry::is_file);
         // What we could not have written is nobody's entity and nobody's inventory.
-        Ok(files.filter_map(|entry| RelativePath::parse(&format!("{folder}/{}", entry.path)).ok()).collect())
+        Ok(files
+            .filter_map(|entry| Some((RelativePath::parse(&format!("{folder}/{}", entry.path)).ok()?, entry)))
+            .collect())
     }
+}
+
+/// A file by the id of its content.
+fn blob(api: &Api, sha: String) -> Result<File> {
+    #[derive(Deserialize)]
+    struct Blob {
+        content: Option<String>,
+    }
+    let blob: Option<Blob> = api.gitea.get(&api.path(&["git", "blobs", &sha]), &[])?;
+    let content = blob.and_then(|blob| blob.content).with_context(|| format!("Gitea has no content of `{sha}`"))?;
+    let content = BASE64.decode(content).with_context(|| format!("Gitea's answer for `{sha}` is not base64"))?;
+    Ok(File { sha, content })
 }
 
 pub fn list(
@@ -292,26 +290,58 @@ impl Tree for Snapshot {
     }
 
     fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
-        self.files_below(folder)
+        Ok(self.files_below(folder)?.into_iter().map(|(path, _)| path).collect())
     }
 
-    fn entities(&self) -> Result<BTreeSet<RelativePath>> {
+    fn possible_entities(&self) -> Result<BTreeMap<RelativePath, String>> {
         if let Some(entities) = self.entities.get() {
             return Ok(entities.clone());
         }
-        let mut entities = BTreeSet::new();
-        if let Some(all) = self.all()? {
-            let files = all.iter().filter(|(_, (_, is_file))| *is_file);
-            entities.extend(files.filter_map(|(path, _)| RelativePath::parse(path).ok()));
-        } else {
-            for (path, (_, is_file)) in self.root()? {
-                if !is_file && !path.starts_with('.') {
-                    entities.extend(self.files_below(path)?);
-                }
+        let mut entities = BTreeMap::new();
+        let mut take = |path: RelativePath, entry: &Entry| {
+            let is_short = usize::try_from(entry.size).is_ok_and(|size| size <= index::MAX_BYTES);
+            if index::is_generated(&path) || is_short && index::may_be_entity(&path) {
+                entities.insert(path, entry.sha.clone());
+            }
+        };
+        let all = self.all()?;
+        for (path, entry) in all.map_or_else(|| self.root(), Ok)? {
+            if entry.is_file() {
+                RelativePath::parse(path).into_iter().for_each(|path| take(path, entry));
+            } else if all.is_none() && !path.starts_with('.') {
+                self.files_below(path)?.into_iter().for_each(|(path, entry)| take(path, &entry));
             }
         }
-        entities.retain(|path| index::is_entity(path.as_str()));
         Ok(self.entities.get_or_init(|| entities).clone())
+    }
+
+    /// By the ids of their content, several at once.
+    fn read_ahead(&self, paths: &BTreeSet<RelativePath>) -> Result<()> {
+        let known = self.entities.get();
+        let mut wanted = Vec::new();
+        for path in paths.iter().filter(|path| !self.files.borrow().contains_key(*path)) {
+            // Of the others it is not known without another question whether they are there.
+            if let Some(sha) = known.and_then(|known| known.get(path)) {
+                wanted.push((path, sha));
+            }
+        }
+        let api = &*self.api;
+        for eight in wanted.chunks(8) {
+            let files = std::thread::scope(|scope| {
+                let read = |(_, sha): &(_, &String)| {
+                    let sha = (*sha).clone();
+                    scope.spawn(move || blob(api, sha))
+                };
+                let running: Vec<_> = eight.iter().map(read).collect();
+                let join =
+                    |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("a thread that does not panic");
+                running.into_iter().map(join).collect::<Vec<Result<File>>>()
+            });
+            for ((path, _), file) in eight.iter().zip(files) {
+                self.files.borrow_mut().insert((*path).clone(), Some(Rc::new(file?)));
+            }
+        }
+        Ok(())
     }
 
     /// By the commits that have touched the file, each for the requests of its trailers, or, where somebody has squashed
@@ -366,6 +396,7 @@ fn causes(message: &str, path: &RelativePath) -> Vec<Identity> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
+    use crate::repository::inventory::Plan;
     use crate::repository::{Cause, Change, ChangeKind, message};
 
     #[test]

@@ -7,5 +7,5 @@ output "organization_id" {
 }
 
 output "organization_url" {
-  value = "https://gitea.example.com/after"
+  value = "https://gitea.example.com/before"
 }

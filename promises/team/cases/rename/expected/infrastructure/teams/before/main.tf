@@ -1,5 +1,5 @@
 resource "gitea_org" "team" {
-  name        = "after"
+  name        = "before"
   full_name   = "Rename"
   description = ""
   visibility  = "public"

@@ -1,0 +1,272 @@
+//! Requests that are given together, checked together, before anything of them is written: each by itself, and that no two
+//! are the same object or claim the same paths, and that no Teams are each other's parents.
+
+use crate::config::Config;
+use crate::document::{Node, Span, Value};
+use crate::promise::{Outputs, Unrendered};
+use crate::request::Identity;
+use crate::violation::{Refusal, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A document, and where it stands, as `teams.yaml:3`.
+#[derive(Clone, Debug)]
+pub struct Item<'n> {
+    /// The document.
+    pub document: &'n Node,
+    /// Where it stands.
+    pub place: String,
+}
+
+/// What is wrong with one document.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// Every fault of it alone.
+    pub faults: Vec<Violation>,
+    /// What is wrong with it beside the others.
+    pub conflicts: Vec<Violation>,
+    /// What may be wrong, as far as is known here.
+    pub warnings: Vec<Violation>,
+}
+
+/// What one request says of others.
+struct Known {
+    index: usize,
+    identity: Identity,
+    /// The files that it has, with the repository, and its accounts.
+    claims: BTreeSet<String>,
+    id: String,
+    relations: Vec<(String, String)>,
+}
+
+/// Checks each document, and all of them together.
+pub fn check(items: &[Item<'_>], config: &Config) -> Vec<Verdict> {
+    let (mut verdicts, mut known) = (Vec::new(), Vec::new());
+    for (index, item) in items.iter().enumerate() {
+        let mut verdict = Verdict::default();
+        match crate::generate(item.document, config) {
+            Ok((request, outputs)) => known.push(Known::new(index, request.identity, outputs)),
+            Err(Unrendered::Wrong(faults)) => verdict.faults = faults,
+            Err(Unrendered::Broken(error)) => {
+                let refusal = Refusal::new("internal", format!("{error}: our bug"));
+                verdict.faults.push(refusal.at("", Some(item.document.span)));
+            }
+        }
+        verdicts.push(verdict);
+    }
+    let add = |index: usize, path: &str, refusal: Refusal| refusal.at(path, find(items[index].document, path));
+    for (index, path, refusal) in doubles(items, &known).into_iter().chain(circles(&known)) {
+        verdicts[index].conflicts.push(add(index, &path, refusal));
+    }
+    let ids: BTreeSet<_> = known.iter().map(|known| known.id.as_str()).collect();
+    for Known { index, relations, .. } in &known {
+        for (path, id) in relations.iter().filter(|(_, id)| !ids.contains(id.as_str())) {
+            let refusal = Refusal::new("unknown-team", format!("`{id}` is none of these Teams"))
+                .help("right if it was applied before; else look for a slip");
+            let path = place_of(items[*index].document, path, id);
+            verdicts[*index].warnings.push(add(*index, &path, refusal.suggest(id, ids.iter().copied())));
+        }
+    }
+    verdicts
+}
+
+impl Known {
+    fn new(index: usize, identity: Identity, outputs: Outputs) -> Self {
+        let files = outputs.repositories.iter().flat_map(|(role, tree)| tree.paths().map(move |path| (role, path)));
+        let claims = files
+            .map(|(role, path)| format!("{} {path}", role.as_str()))
+            .chain(outputs.accounts.iter().map(|name| format!("account {}", name.as_str().to_lowercase())))
+            .collect();
+        Self { index, identity, claims, id: outputs.id, relations: outputs.relations }
+    }
+}
+
+/// Every request that is the same object as another, or claims what another claims.
+fn doubles(items: &[Item<'_>], known: &[Known]) -> Vec<(usize, String, Refusal)> {
+    let (mut objects, mut claims) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
+    for (place, request) in known.iter().enumerate() {
+        objects.entry(&request.identity).or_default().push(place);
+        for claim in &request.claims {
+            claims.entry(claim).or_default().push(place);
+        }
+    }
+    let mut found = Vec::new();
+    for same in objects.values().filter(|same| same.len() > 1) {
+        for (request, other) in each_with_another(same).map(|(a, b)| (&known[a], &known[b])) {
+            let message = format!("{} is also in {}", request.identity, items[other.index].place);
+            let refusal = Refusal::new("duplicate", message).help("give one of the two another name");
+            found.push((request.index, "metadata.name".to_owned(), refusal));
+        }
+    }
+    let mut told = BTreeSet::new();
+    for same in claims.values() {
+        for (a, b) in each_with_another(same) {
+            let (request, other) = (&known[a], &known[b]);
+            if request.identity == other.identity || !told.insert(a) {
+                continue;
+            }
+            let message =
+                format!("`{}` is also that of {}, in {}", request.id, other.identity, items[other.index].place);
+            let refusal = Refusal::new("taken", message).help("give one of the two another id");
+            found.push((request.index, "spec.id".to_owned(), refusal));
+        }
+    }
+    found
+}
+
+/// The first with the second, and each other with the first.
+fn each_with_another(same: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    same.iter().enumerate().filter(|_| same.len() > 1).map(|(n, a)| (*a, same[usize::from(n == 0)]))
+}
+
+/// Every request whose parents lead back to it.
+fn circles(known: &[Known]) -> Vec<(usize, String, Refusal)> {
+    let parent_of =
+        |request: &Known| request.relations.iter().find(|(path, _)| path == PARENT).map(|(_, id)| id.clone());
+    let parents: BTreeMap<_, _> = known.iter().filter_map(|r| Some((r.id.clone(), parent_of(r)?))).collect();
+    let (mut seen, mut circles) = (BTreeSet::new(), BTreeMap::new());
+    for id in parents.keys() {
+        let (mut way, mut next) = (Vec::new(), Some(id));
+        while let Some(id) = next.filter(|id| seen.insert(*id)) {
+            way.push(id);
+            next = parents.get(id);
+        }
+        if let Some(begin) = next.and_then(|id| way.iter().position(|other| *other == id)) {
+            let circle = &way[begin..];
+            circles.extend((0..circle.len()).map(|n| (circle[n], shown(circle, n))));
+        }
+    }
+    let closes = |request: &Known| {
+        let message = format!("closes a circle: {}", circles.get(&request.id)?);
+        let refusal = Refusal::new("circle", message).help("leave one of these parents out");
+        Some((request.index, PARENT.to_owned(), refusal))
+    };
+    known.iter().filter_map(closes).collect()
+}
+
+/// The field whose relations must not form a circle.
+const PARENT: &str = "spec.parent";
+
+/// A circle from one of its members back to it.
+fn shown(circle: &[&String], from: usize) -> String {
+    let mut way: Vec<_> = circle.iter().cycle().skip(from).take(circle.len().min(6)).map(|id| id.as_str()).collect();
+    way.extend((circle.len() > 6).then_some("…"));
+    way.push(circle[from]);
+    way.join(" → ")
+}
+
+/// The path of the value `id` in the field at `path`, which may be a list of such.
+fn place_of(document: &Node, path: &str, id: &str) -> String {
+    let field = path.split('.').try_fold(document, |node, name| node.get(name));
+    match field.map(|field| &field.value) {
+        Some(Value::List(items)) => {
+            let index = items.iter().position(|item| item.as_str() == Some(id));
+            format!("{path}[{}]", index.unwrap_or_default())
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// Where the value at a path such as `spec.allowNetworkFrom[2]` stands.
+fn find(document: &Node, path: &str) -> Option<Span> {
+    let mut node = document;
+    for part in path.split('.') {
+        let (name, index) = part.strip_suffix(']').and_then(|part| part.split_once('[')).unwrap_or((part, ""));
+        node = node.get(name)?;
+        if let (Ok(index), Value::List(items)) = (index.parse::<usize>(), &node.value) {
+            node = items.get(index)?;
+        }
+    }
+    Some(node.span)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use std::time::Instant;
+
+    fn team(name: &str, id: &str, more: &str) -> String {
+        format!(
+            "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {name}}}\nspec: {{id: {id}, name: X{more}}}\n"
+        )
+    }
+
+    /// The faults and then the warnings of each, as `path rule message`.
+    fn told(teams: &[String]) -> Vec<Vec<String>> {
+        let documents = crate::document::parse(teams.join("---\n").as_bytes()).unwrap();
+        let items: Vec<_> =
+            documents.iter().enumerate().map(|(n, document)| Item { document, place: format!("f:{n}") }).collect();
+        let text = |v: &Violation| {
+            assert!(v.span.is_some(), "{v:?}");
+            format!("{} {} {}", v.path, v.rule, v.message)
+        };
+        let verdicts = check(&items, &Config::default());
+        let all = |v: &Verdict| v.faults.iter().chain(&v.conflicts).chain(&v.warnings).map(text).collect();
+        verdicts.iter().map(all).collect()
+    }
+
+    #[test]
+    fn one_object_twice_and_one_id_twice_are_told_at_both_places() {
+        assert_eq!(
+            told(&[team("a", "alpha", ""), team("b", "beta", ""), team("a", "gamma", ""), team("c", "beta", "")]),
+            [
+                vec!["metadata.name duplicate Team default/a is also in f:2"],
+                vec!["spec.id taken `beta` is also that of Team default/c, in f:3"],
+                vec!["metadata.name duplicate Team default/a is also in f:0"],
+                vec!["spec.id taken `beta` is also that of Team default/b, in f:1"],
+            ]
+        );
+        assert_eq!(
+            told(&[team("a", "alpha", ""), team("a", "alpha", "")]).concat(),
+            [
+                "metadata.name duplicate Team default/a is also in f:1",
+                "metadata.name duplicate Team default/a is also in f:0"
+            ]
+        );
+    }
+
+    #[test]
+    fn parents_in_a_circle_are_told_and_those_below_it_are_not() {
+        let with = |id: &str, parent: &str| team(id, id, &format!(", parent: {parent}"));
+        let teams = [
+            with("a", "b"),
+            with("b", "c"),
+            with("c", "a"),
+            with("d", "a"),
+            with("e", "root"),
+            team("root", "root", ""),
+        ];
+        assert_eq!(
+            told(&teams),
+            [
+                vec!["spec.parent circle closes a circle: a → b → c → a"],
+                vec!["spec.parent circle closes a circle: b → c → a → b"],
+                vec!["spec.parent circle closes a circle: c → a → b → c"],
+                vec![],
+                vec![],
+                vec![],
+            ]
+        );
+    }
+
+    #[test]
+    fn who_is_not_here_may_be_elsewhere() {
+        let told = told(&[team("a", "alpha", ", parent: betta, allowNetworkFrom: [beta, x1]"), team("b", "beta", "")]);
+        assert_eq!(
+            told[0],
+            [
+                "spec.parent unknown-team `betta` is none of these Teams",
+                "spec.allowNetworkFrom[1] unknown-team `x1` is none of these Teams",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_line_of_parents_is_looked_at_once() {
+        let begin = Instant::now();
+        let with = |n: usize| team(&format!("t{n}"), &format!("t{n}"), &format!(", parent: t{}", n + 1));
+        let teams: Vec<_> = (0..3_000).map(with).collect();
+        assert_eq!(told(&teams).concat(), ["spec.parent unknown-team `t3000` is none of these Teams"]);
+        assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
+    }
+}
