@@ -51,6 +51,39 @@ pub struct Task {
 /// # Errors
 /// A broken contract: no request, a folder that cannot be read or written.
 pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) -> Result<Committed> {
+    run_with(folders, config, task, now, |config, delivery, done| within(config, delivery, task.extent, done))
+}
+
+/// Runs the step, where somebody else has delivered: with what it changed, or why it did not.
+///
+/// # Errors
+/// As [`run`].
+pub fn record(
+    folders: &Folders,
+    config: &Config,
+    task: Task,
+    now: Timestamp,
+    delivered: Result<BTreeMap<Role, Outcome>, Undelivered>,
+) -> Result<Committed> {
+    run_with(folders, Ok(config), task, now, |_, _, mut done| match delivered {
+        Ok(outcomes) => {
+            outcomes.into_iter().try_for_each(|(role, outcome)| done(role, outcome))?;
+            Ok(Ok(()))
+        }
+        Err(error) => Ok(Err(error)),
+    })
+}
+
+/// Tells what is done in a repository.
+type Done<'d> = Box<dyn FnMut(Role, Outcome) -> Result<()> + 'd>;
+
+fn run_with(
+    folders: &Folders,
+    config: Loaded<'_>,
+    task: Task,
+    now: Timestamp,
+    deliver: impl FnOnce(&Config, Delivery, Done<'_>) -> Result<Result<(), Undelivered>>,
+) -> Result<Committed> {
     let dry_run = task.extent == Extent::DryRun;
     if task.action == Action::Delete && !dry_run {
         folders.clear_verdict()?;
@@ -93,15 +126,18 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
         let_others_claim(config, delivery);
     }
     let result = match prepared {
-        Ok((config, delivery)) => within(config, delivery, task.extent, |role, outcome| {
-            if !dry_run {
-                // Remembered at once, for the run that comes after one that was killed.
-                journal(&mut status, role, &outcome, modules.get(&role).cloned());
-                folders.write_status(&status)?;
-            }
-            outcomes.insert(role, outcome);
-            Ok(())
-        })?,
+        Ok((config, delivery)) => {
+            let done = |role, outcome| {
+                if !dry_run {
+                    // Remembered at once, for the run that comes after one that was killed.
+                    journal(&mut status, role, &outcome, modules.get(&role).cloned());
+                    folders.write_status(&status)?;
+                }
+                outcomes.insert(role, outcome);
+                Ok(())
+            };
+            deliver(config, delivery, Box::new(done))?
+        }
         Err(error) => Err(Undelivered::Passing(anyhow!("{error:#}"))),
     };
     if dry_run {
@@ -127,7 +163,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
             let is_left = |role: &Role| !outcomes.contains_key(role);
             let next: Vec<_> = Role::ALL.into_iter().filter(is_left).map(Role::as_str).collect();
             let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
-            record(&mut status, &next, request.generation, now, task.action);
+            say_delivered(&mut status, &next, request.generation, now, task.action);
             if let Some(said) = said.filter(|_| !next.is_empty()) {
                 // It holds of this edit until all is looked at again.
                 status.set_condition(said.clone());
@@ -158,10 +194,11 @@ pub fn run(folders: &Folders, config: Loaded<'_>, task: Task, now: Timestamp) ->
 /// As [`deliver`].
 pub fn preview(config: &Config, delivery: Delivery) -> Result<Result<BTreeMap<Role, Outcome>, Undelivered>> {
     let mut outcomes = BTreeMap::new();
-    let result = within(config, delivery, Extent::DryRun, |role, outcome| {
+    let done = |role, outcome| {
         outcomes.insert(role, outcome);
         Ok(())
-    })?;
+    };
+    let result = within(config, delivery, Extent::DryRun, Box::new(done))?;
     Ok(result.map(|()| outcomes))
 }
 
@@ -192,12 +229,7 @@ pub fn delivery(
 
 /// Delivers, for as long as the configuration allows: a server that never answers would hold the
 /// step for ever, because Kratix has no deadline. What hangs ends with the process.
-fn within(
-    config: &Config,
-    delivery: Delivery,
-    extent: Extent,
-    mut done: impl FnMut(Role, Outcome) -> Result<()>,
-) -> Result<Result<(), Undelivered>> {
+fn within(config: &Config, delivery: Delivery, extent: Extent, mut done: Done<'_>) -> Result<Result<(), Undelivered>> {
     enum Event {
         Done(Role, Outcome),
         End(Result<(), Undelivered>),
@@ -268,7 +300,7 @@ fn places<'d>(journal: impl Iterator<Item = (&'d String, &'d Delivered)>) -> Str
 }
 
 /// Says in the status what is done; it is not all where something comes `next`.
-fn record(status: &mut Status, next: &[&str], generation: Option<u64>, now: Timestamp, action: Action) {
+fn say_delivered(status: &mut Status, next: &[&str], generation: Option<u64>, now: Timestamp, action: Action) {
     let journal = &status.goldpath.repositories;
     let verb = if action == Action::Delete { "removed from" } else { "delivered to" };
     let mut pulls = journal.values().filter_map(|delivered| delivered.pull_request.as_ref());

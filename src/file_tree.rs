@@ -4,6 +4,7 @@
 //! [`FileTree`] is sorted, so that the same files are the same everywhere.
 
 use anyhow::{Context, Result, ensure};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -49,6 +50,12 @@ impl RelativePath {
     /// The folders that it is in, from the outermost.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(end, _)| &self.0[..end])
+    }
+}
+
+impl Borrow<str> for RelativePath {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -8,7 +8,7 @@ mod gitea;
 pub(crate) mod index;
 pub(crate) mod inventory;
 
-use crate::config::{self, Author, Config, Remote};
+use crate::config::{self, Author, Config, Location, Remote};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
@@ -308,6 +308,66 @@ pub fn deliver(
         }
     }
     Ok(())
+}
+
+/// Many deliveries to repositories on this machine, each of which gets one commit for all of them. While it is there, other
+/// writers wait.
+pub struct Batch(BTreeMap<Role, git::Batch>);
+
+impl Batch {
+    /// Opens every repository; none where one of them is elsewhere.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub fn open(config: &Config) -> Result<Option<Self>> {
+        let mut batches = BTreeMap::new();
+        for (role, remote) in &config.repositories {
+            match remote {
+                Remote::Git(remote) if matches!(remote.url, Location::Path(_)) => {
+                    batches.insert(*role, git::Batch::open(remote, *role, &config.catalog_index)?);
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(Self(batches)))
+    }
+
+    /// Puts a delivery on what is to be committed, in all repositories or in none, and gives what it changes.
+    ///
+    /// # Errors
+    /// As [`deliver`], but for races.
+    pub fn stage(&mut self, delivery: &Delivery) -> Result<BTreeMap<Role, Outcome>, Undelivered> {
+        let (mut plans, mut outcomes) = (Vec::new(), BTreeMap::new());
+        for (role, files) in &delivery.files {
+            let batch = self.0.get(role).with_context(|| format!("no repository for {} is open", role.as_str()))?;
+            let (plan, outcome) = batch.plan(delivery, files)?;
+            plans.push((*role, plan));
+            outcomes.insert(*role, outcome);
+        }
+        for (role, plan) in plans {
+            if let Some(batch) = self.0.get_mut(&role) {
+                batch.stage(&delivery.cause, plan)?;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// How the catalog's index changes by all that is staged.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub fn index_diff(&mut self) -> Result<Vec<FileDiff>, Undelivered> {
+        let catalog = self.0.get_mut(&Role::Catalog).map(git::Batch::stage_index);
+        Ok(catalog.transpose()?.unwrap_or_default())
+    }
+
+    /// Commits what is staged, of which `one` is one. Gives the commit that each repository is at.
+    ///
+    /// # Errors
+    /// A repository that cannot be written, or that somebody else has written meanwhile.
+    pub fn commit(&mut self, one: &Delivery) -> Result<BTreeMap<Role, Option<String>>> {
+        self.0.iter_mut().map(|(role, batch)| Ok((*role, batch.commit(one)?))).collect()
+    }
 }
 
 /// Waits while others go on claiming paths, where the request has claimed its own, for two minutes at most: all of that

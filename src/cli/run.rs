@@ -11,10 +11,10 @@ use crate::config::{Config, Remote};
 use crate::diff::{self, FileDiff};
 use crate::document::{Node, to_json};
 use crate::file_tree::{FileTree, write_file};
-use crate::kratix::{Action, Folders, Phase, Status};
+use crate::kratix::{Action, Condition, Folders, Phase, Status};
 use crate::promise::{Outputs, Role, Unrendered};
 use crate::render::{self, Rendered, count};
-use crate::repository::{Change, ChangeKind, Extent, Outcome, create_repository, short};
+use crate::repository::{Batch, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered, create_repository, short};
 use crate::request::{Identity, Request};
 use crate::set::{self, Verdict};
 use crate::track::{self, Tracked};
@@ -33,6 +33,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// As many requests as one commit brings.
+const TOGETHER: usize = 1000;
 /// After how long a person wants to see that it goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -136,6 +138,8 @@ struct Job<'a> {
     config: &'a Config,
     task: Task,
     now: Timestamp,
+    /// Where all repositories are on this machine: what is delivered to them together.
+    batch: Option<Batch>,
 }
 
 /// How the reports are shown.
@@ -211,56 +215,43 @@ fn run_all(
             entry.insert(Remote::at(&path));
         }
     }
-    let job = Job { workspace: &place.workspace, config: &config, task, now: commit::now()? };
+    let batch = Batch::open(&config)?;
+    let mut job = Job { workspace: &place.workspace, config: &config, task, now: commit::now()?, batch };
     let mut verdicts = check(&sources, &config, action).into_iter();
-    let mut progress = Progress::new(sources.iter().map(|source| source.items().count()).sum(), shown);
-    let (mut ended, mut entries) = (Ended::default(), Vec::new());
-    let color = is_colored(&std::io::stderr());
-    for source in &sources {
-        let documents = match &source.documents {
-            Ok(documents) => documents,
-            Err(fault) => {
-                progress.tell(&diagnostics::render_unreadable(&source.name, &source.text, fault, color));
-                entries.push(wrong(&source.name, &[unreadable(fault)]));
-                ended.wrong = true;
+    let documents: Vec<(&Source, Option<&Node>)> = sources
+        .iter()
+        .flat_map(|source| match &source.documents {
+            Ok(documents) => documents.iter().map(|document| (source, Some(document))).collect(),
+            Err(_) => vec![(source, None)],
+        })
+        .collect();
+    let mut progress = Progress::new(documents.len(), shown);
+    let mut told = Told { ended: Ended::default(), entries: Vec::new(), color: is_colored(&std::io::stderr()) };
+    for together in documents.chunks(TOGETHER) {
+        let mut waiting = Vec::new();
+        for (source, document) in together {
+            let Some(document) = document else {
+                waiting.push((*source, None, Vec::new(), Ok(Err(Vec::new()))));
                 continue;
-            }
-        };
-        let text = String::from_utf8_lossy(&source.text);
-        for document in documents {
-            let Verdict { faults: _, conflicts: mut faults, warnings } = verdicts.next().unwrap_or_default();
-            progress.tell(&diagnostics::render_warnings(&source.name, &text, &warnings, color));
+            };
             // What is wrong by itself the steps find too, and say so in its status.
-            if faults.is_empty() {
-                match job.run(document) {
-                    Ok(Ok(report)) => {
-                        if let Some(mut refusal) = report.refusal.clone() {
-                            refusal.span = place_of(document, &refusal.path);
-                            progress.tell(&diagnostics::render_violations(&source.name, &text, &[refusal], color));
-                        }
-                        ended.wrong |= report.outcome == "refused";
-                        ended.failed |= report.outcome == "failed";
-                        ended.changed |= report.is_changed();
-                        progress.print(&report, &show(&report, shown))?;
-                        entries.push(Entry::Ran(Box::new(report)));
-                        continue;
-                    }
-                    Ok(Err(found)) => faults = found,
-                    // The others have nothing to do with it.
-                    Err(error) => {
-                        progress.tell(&format!("error: {}\n", super::one_line(&format!("{error:#}"))));
-                        progress.count("failed");
-                        ended.failed = true;
-                        continue;
-                    }
-                }
-            }
-            progress.tell(&diagnostics::render_violations(&source.name, &text, &faults, color));
-            progress.count("wrong");
-            entries.push(wrong(&source.name, &faults));
-            ended.wrong = true;
+            let Verdict { faults: _, conflicts, warnings } = verdicts.next().unwrap_or_default();
+            let begun = if conflicts.is_empty() { job.begin(document) } else { Ok(Err(conflicts)) };
+            waiting.push((*source, Some(*document), warnings, begun));
         }
+        let index = job.index_diff()?;
+        let committed = job.commit(waiting.iter().find_map(|(.., begun)| begun.as_ref().ok()?.as_ref().ok()));
+        for (source, document, warnings, begun) in waiting {
+            let result = match begun {
+                Ok(Ok(begun)) => job.end(begun, &committed).map(Ok),
+                Ok(Err(faults)) => Ok(Err(faults)),
+                Err(error) => Err(error),
+            };
+            told.tell(source, document, &warnings, result, &mut progress)?;
+        }
+        progress.print_text(&show_diff(&index, shown))?;
     }
+    let Told { ended, entries, .. } = told;
     progress.end();
     if shown.output == Output::Json {
         print(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?;
@@ -274,6 +265,60 @@ fn run_all(
         _ => tell(&summary),
     }
     Ok(ended)
+}
+
+/// What was told so far.
+struct Told {
+    ended: Ended,
+    entries: Vec<Entry>,
+    color: bool,
+}
+
+impl Told {
+    /// Tells what became of one document.
+    fn tell(
+        &mut self,
+        source: &Source,
+        document: Option<&Node>,
+        warnings: &[Violation],
+        result: Result<Result<Report, Vec<Violation>>>,
+        progress: &mut Progress<'_>,
+    ) -> Result<()> {
+        let text = String::from_utf8_lossy(&source.text);
+        progress.tell(&diagnostics::render_warnings(&source.name, &text, warnings, self.color));
+        match result {
+            Ok(Err(_)) if let Err(fault) = &source.documents => {
+                progress.tell(&diagnostics::render_unreadable(&source.name, &source.text, fault, self.color));
+                progress.count("wrong");
+                self.entries.push(wrong(&source.name, &[unreadable(fault)]));
+                self.ended.wrong = true;
+            }
+            Ok(Ok(report)) => {
+                if let Some(mut refusal) = report.refusal.clone() {
+                    refusal.span = document.and_then(|document| place_of(document, &refusal.path));
+                    progress.tell(&diagnostics::render_violations(&source.name, &text, &[refusal], self.color));
+                }
+                self.ended.wrong |= report.outcome == "refused";
+                self.ended.failed |= report.outcome == "failed";
+                self.ended.changed |= report.is_changed();
+                progress.print(&report)?;
+                self.entries.push(Entry::Ran(Box::new(report)));
+            }
+            Ok(Err(faults)) => {
+                progress.tell(&diagnostics::render_violations(&source.name, &text, &faults, self.color));
+                progress.count("wrong");
+                self.entries.push(wrong(&source.name, &faults));
+                self.ended.wrong = true;
+            }
+            // The others have nothing to do with it.
+            Err(error) => {
+                progress.tell(&format!("error: {}\n", super::one_line(&format!("{error:#}"))));
+                progress.count("failed");
+                self.ended.failed = true;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Every fault of requests that are to be there; a deletion asks for no more than who a request is.
@@ -318,17 +363,27 @@ fn open_workspace(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
+/// A request whose steps have begun.
+struct Begun {
+    report: Report,
+    folders: Folders,
+    /// Its manifests before.
+    before: FileTree,
+    delivery: Delivery,
+    /// What it changes, where it is delivered with others.
+    staged: Option<Result<BTreeMap<Role, Outcome>, Undelivered>>,
+    is_done: bool,
+}
+
 impl Job<'_> {
-    /// Runs the steps on one request, or gives its faults, with their places in its file.
-    fn run(&self, document: &Node) -> Result<Result<Report, Vec<Violation>>> {
+    /// Begins the steps on one request, or gives its faults, with their places in its file.
+    fn begin(&mut self, document: &Node) -> Result<Result<Begun, Vec<Violation>>> {
         // A deletion asks for no more than who it is.
         let request = match Request::read(document) {
             Ok(request) => request,
             Err(faults) => return Ok(Err(faults_of(document, self.config).unwrap_or(faults))),
         };
-        let folder = self.workspace.join("requests").join(request.identity.path());
-        let folders = Folders::below(&folder);
-        let before = FileTree::read(&folders.output)?;
+        let folders = Folders::below(&self.workspace.join("requests").join(request.identity.path()));
         let report = Report {
             request: request.identity.clone(),
             outcome: "unchanged",
@@ -340,105 +395,135 @@ impl Job<'_> {
             repositories: BTreeMap::new(),
             refusal: None,
         };
-        match self.task.extent {
-            Extent::DryRun => self.preview(document, &request, &folders, &before, report),
-            _ => self.deliver(document, &folder, &folders, &before, report),
-        }
-    }
-
-    /// Finds out what the steps would do.
-    fn preview(
-        &self,
-        document: &Node,
-        request: &Request<'_>,
-        folders: &Folders,
-        before: &FileTree,
-        mut report: Report,
-    ) -> Result<Result<Report, Vec<Violation>>> {
-        let outputs = match self.task.action {
-            Action::Delete => Outputs::nothing(),
-            Action::Configure => match crate::generate(document, self.config) {
-                Ok((_, outputs)) => outputs,
-                Err(Unrendered::Wrong(faults)) => return Ok(Err(faults)),
-                Err(Unrendered::Broken(error)) => return Err(error.into()),
-            },
-        };
-        report.manifests = self.compare(before, &outputs.manifests)?;
-        let status = if folders.has_status() { folders.read_status()? } else { Status::default() };
-        let delivery = commit::delivery(self.config, request, outputs, &status, self.task, self.now);
-        match commit::preview(self.config, delivery)? {
-            Ok(outcomes) => report.repositories = outcomes,
-            Err(error) => match error.refusal() {
-                Some(refusal) => report.refuse(refusal),
-                None => (report.outcome, report.reason) = ("failed", Some(format!("{:#}", anyhow::Error::from(error)))),
-            },
-        }
-        if report.outcome == "unchanged" && report.is_changed() {
-            report.outcome = if self.task.action == Action::Delete { "would be deleted" } else { "would change" };
-        }
-        Ok(Ok(report))
-    }
-
-    fn deliver(
-        &self,
-        document: &Node,
-        folder: &Path,
-        folders: &Folders,
-        before: &FileTree,
-        mut report: Report,
-    ) -> Result<Result<Report, Vec<Violation>>> {
-        // As Kratix does: what the last run said is a part of the object.
         let status = if folders.has_status() { Some(folders.read_status()?) } else { None };
-        folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
-        let config = Ok(self.config);
-        let mut manifests = FileTree::default();
-        if self.task.action == Action::Configure {
-            match render::run(folders, config, self.now)? {
-                Rendered::Done(outputs) => manifests = outputs.manifests,
-                Rendered::Later(why) => bail!("{why}"),
-                Rendered::Wrong(_) => {
-                    // The step read its own copy; the faults that people see are those of their file.
-                    return match faults_of(document, self.config) {
-                        Some(violations) => Ok(Err(violations)),
-                        None => bail!("{} is wrong only as a copy: our bug", report.request),
-                    };
+        let is_dry = self.task.extent == Extent::DryRun;
+        let mut outputs = match (self.task.action, crate::generate(document, self.config)) {
+            (Action::Delete, _) => Outputs::nothing(),
+            (_, Ok((_, outputs))) => outputs,
+            (_, Err(Unrendered::Broken(error))) => return Err(error.into()),
+            (_, Err(Unrendered::Wrong(faults))) => {
+                if !is_dry {
+                    folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
+                    render::run(&folders, Ok(self.config), self.now)?;
                 }
+                return Ok(Err(faults));
+            }
+        };
+        let manifests = std::mem::take(&mut outputs.manifests);
+        let said = status.clone().unwrap_or_default();
+        let delivery = commit::delivery(self.config, &request, outputs, &said, self.task, self.now);
+        let before = FileTree::read(&folders.output)?;
+        let mut begun = Begun { report, folders, before, delivery, staged: None, is_done: is_dry };
+        begun.report.manifests = self.compare(&begun.before, &manifests)?;
+        begun.staged = self.batch.as_mut().map(|batch| batch.stage(&begun.delivery));
+        if is_dry {
+            let found = match begun.staged.take() {
+                Some(found) => found,
+                None => commit::preview(self.config, begun.delivery.clone())?,
+            };
+            begun.report.take(found);
+            return Ok(Ok(begun));
+        }
+        if let Some(Ok(outcomes)) = &begun.staged {
+            begun.report.repositories.clone_from(outcomes);
+            let stays = !begun.report.is_changed() && self.task.action == Action::Configure;
+            if stays && is_delivered(&begun.folders, &said) {
+                begun.is_done = true;
+                return Ok(Ok(begun));
             }
         }
-        match commit::run(folders, config, self.task, self.now)? {
+        // As Kratix does: what the last run said is a part of the object.
+        begun.folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
+        if self.task.action == Action::Configure {
+            match render::run(&begun.folders, Ok(self.config), self.now)? {
+                Rendered::Done(_) => {}
+                Rendered::Later(why) => bail!("{why}"),
+                Rendered::Wrong(_) => bail!("{} is wrong only as a copy: our bug", begun.report.request),
+            }
+        }
+        Ok(Ok(begun))
+    }
+
+    /// How the catalog's index changes by what was begun together.
+    fn index_diff(&mut self) -> Result<Vec<FileDiff>> {
+        match &mut self.batch {
+            Some(batch) if self.task.with_diff => Ok(batch.index_diff()?),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Commits what was begun together, of which `one` is one.
+    fn commit(&mut self, one: Option<&Begun>) -> Result<BTreeMap<Role, Option<String>>, String> {
+        match (&mut self.batch, one, self.task.extent) {
+            (Some(batch), Some(one), Extent::Whole) => {
+                batch.commit(&one.delivery).map_err(|error| format!("{error:#}"))
+            }
+            _ => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Ends the steps on one request.
+    fn end(&self, begun: Begun, committed: &Result<BTreeMap<Role, Option<String>>, String>) -> Result<Report> {
+        let Begun { mut report, folders, before, staged, is_done, .. } = begun;
+        let is_deletion = self.task.action == Action::Delete;
+        if is_done {
+            if self.task.extent == Extent::DryRun && report.outcome == "unchanged" && report.is_changed() {
+                report.outcome = if is_deletion { "would be deleted" } else { "would change" };
+            }
+            return Ok(report);
+        }
+        let config = Ok(self.config);
+        let result = match staged {
+            None => commit::run(&folders, config, self.task, self.now)?,
+            Some(staged) => {
+                let delivered = match (staged, committed) {
+                    (Ok(mut outcomes), Ok(commits)) => {
+                        for (role, outcome) in &mut outcomes {
+                            outcome.commit = commits.get(role).cloned().flatten().or(outcome.commit.take());
+                        }
+                        Ok(outcomes)
+                    }
+                    (Ok(_), Err(why)) => Err(anyhow::anyhow!("{why}").into()),
+                    (Err(error), _) => Err(error),
+                };
+                commit::record(&folders, self.config, self.task, self.now, delivered)?
+            }
+        };
+        match result {
             Committed::Done(outcomes) => {
-                report.manifests = self.compare(before, &manifests)?;
                 report.repositories = outcomes;
                 let mut outcomes = report.repositories.values();
                 let is_written = outcomes.clone().any(|outcome| !outcome.changes.is_empty());
                 let is_proposed = outcomes.any(|outcome| outcome.pull_request.is_some());
-                report.outcome = match self.task.action {
+                report.outcome = match is_deletion {
                     _ if !report.is_changed() => "unchanged",
                     _ if is_written && is_proposed => "proposed",
-                    Action::Delete => "deleted",
-                    Action::Configure if is_written => "committed",
-                    Action::Configure => "rendered",
+                    true => "deleted",
+                    false if is_written => "committed",
+                    false => "rendered",
                 };
                 let mut ended = true;
                 let is_followed = self.config.repositories.values().any(|remote| matches!(remote, Remote::Gitea(_)));
                 let tracked =
-                    is_followed.then(|| track::run(folders, config, self.task.action, self.now)).transpose()?;
+                    is_followed.then(|| track::run(&folders, config, self.task.action, self.now)).transpose()?;
                 if let Some(Tracked::Seen(phase, message, end)) = tracked {
                     (report.phase, report.message, ended) = (Some(phase), Some(message), end);
                 }
-                if self.task.action == Action::Delete && ended {
+                if is_deletion && ended {
+                    let folder = folders.input.parent().context("it has no folder")?;
                     fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
                 }
             }
             Committed::Refused(refusal) => {
                 // Kratix delivers no manifests of a request that is refused: those of before stay.
                 before.replace(&folders.output)?;
+                report.manifests = Manifests::default();
                 report.refuse(refusal);
             }
             Committed::Later(why) => (report.outcome, report.reason) = ("failed", Some(why)),
             Committed::Stopped => (report.outcome, report.reason) = ("failed", Some("the step was stopped".to_owned())),
         }
-        Ok(Ok(report))
+        Ok(report)
     }
 
     fn compare(&self, before: &FileTree, after: &FileTree) -> Result<Manifests> {
@@ -455,7 +540,27 @@ impl Job<'_> {
     }
 }
 
+/// Whether the last run has ended well, so that nothing is left to say of the same.
+fn is_delivered(folders: &Folders, status: &Status) -> bool {
+    let says = |condition: &Condition| condition.r#type == "Delivered" && condition.status == "True";
+    !folders.is_stopped() && status.conditions.iter().any(says)
+}
+
 impl Report {
+    /// Takes what a dry run has found.
+    fn take(&mut self, found: Result<BTreeMap<Role, Outcome>, Undelivered>) {
+        match found {
+            Ok(outcomes) => self.repositories = outcomes,
+            Err(error) => match error.refusal() {
+                Some(refusal) => {
+                    self.manifests = Manifests::default();
+                    self.refuse(refusal);
+                }
+                None => (self.outcome, self.reason) = ("failed", Some(format!("{:#}", anyhow::Error::from(error)))),
+            },
+        }
+    }
+
     fn is_changed(&self) -> bool {
         let is_written = |outcome: &Outcome| !outcome.changes.is_empty();
         !self.manifests.changes.is_empty() || self.repositories.values().any(is_written)
@@ -500,14 +605,11 @@ fn as_object(document: &Node, status: Option<&Status>) -> Result<String> {
 
 /// A report for people.
 fn show(report: &Report, shown: &Shown) -> String {
-    if shown.stat {
-        return report.diffs().map(|file| format!("{} | +{} -{}\n", file.path, file.added, file.removed)).collect();
+    let diff = show_diff(report.diffs(), shown);
+    if shown.only_diff {
+        return diff;
     }
     let color = is_colored(&std::io::stdout());
-    let diff = report.diffs().map(|file| colored(&file.diff, color));
-    if shown.only_diff {
-        return diff.collect();
-    }
     let request = report.request.to_string();
     let bold = if color { format!("\u{1b}[1m{request}\u{1b}[0m") } else { request };
     let mut lines = vec![format!("{bold}: {}", report.outcome)];
@@ -519,7 +621,17 @@ fn show(report: &Report, shown: &Shown) -> String {
     if let (Some(phase), Some(message)) = (report.phase, &report.message) {
         lines.push(format!("  {:<15} {}", phase.as_str(), super::one_line(message)));
     }
-    lines.join("\n") + "\n" + &diff.collect::<String>()
+    lines.join("\n") + "\n" + &diff
+}
+
+/// How files change, whole or in numbers.
+fn show_diff<'d>(files: impl IntoIterator<Item = &'d FileDiff>, shown: &Shown) -> String {
+    let color = is_colored(&std::io::stdout());
+    let show = |file: &FileDiff| match shown.stat {
+        true => format!("{} | +{} -{}\n", file.path, file.added, file.removed),
+        false => colored(&file.diff, color),
+    };
+    files.into_iter().map(show).collect()
 }
 
 /// A line for each place where something of the request is, and for each change there.
@@ -596,9 +708,13 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn print(&mut self, report: &Report, text: &str) -> Result<()> {
+    fn print(&mut self, report: &Report) -> Result<()> {
         self.count(report.outcome);
-        match self.shown.output == Output::Text && !self.shown.quiet {
+        self.print_text(&show(report, self.shown))
+    }
+
+    fn print_text(&mut self, text: &str) -> Result<()> {
+        match self.shown.output == Output::Text && !self.shown.quiet && !text.is_empty() {
             true => print(text),
             false => Ok(()),
         }

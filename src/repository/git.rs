@@ -5,6 +5,8 @@
 //! push of libgit2 to a path would overwrite what came in between); behind https the server
 //! refuses a push that has lost a race. Who loses builds again on what won.
 
+mod batch;
+
 use super::inventory::{self, Plan, Tree, Unplanned};
 use super::{Delivery, Outcome, Undelivered, index};
 use crate::config::{Author, GitRemote, Location};
@@ -23,6 +25,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+pub use batch::Batch;
 
 /// How old a lock of git's own on a ref is before its holder counts as killed: git holds it for
 /// the time of one write.
@@ -122,7 +126,8 @@ impl Branch {
                 return Ok(outcome);
             }
             let tree = self.write_tree(&plan, base)?;
-            let commit = self.write_commit(tree, base, delivery, &plan)?;
+            let message = super::message(&[(&delivery.cause, &plan)], &delivery.trailers);
+            let commit = self.write_commit(tree, base, delivery, &message)?;
             let moved = match &self.copy {
                 None => self.swap(base, commit, deadline),
                 Some(_) => self.push(commit),
@@ -157,14 +162,14 @@ impl Branch {
     ) -> Result<(Plan, Vec<FileDiff>), Undelivered> {
         let snapshot = Snapshot { repository: &self.repository, tree: self.tree_of(base)?, read: RefCell::default() };
         let planned = inventory::plan(&snapshot, role, &delivery.index, &delivery.cause.request, files);
-        let plan = planned.map_err(|unplanned| match unplanned {
-            Unplanned::Taken(path, owner) => Undelivered::Taken { repository: role, path, owner },
-            Unplanned::Renamed(old, new) => Undelivered::Renamed { old, new },
-            Unplanned::Index(path) => Undelivered::Index { path },
-            Unplanned::Unread(error) => error.context(format!("cannot read the repository {}", self.remote.url)).into(),
-        })?;
+        let plan = planned.map_err(|unplanned| self.explain_unplanned(unplanned, role))?;
         let diff = if delivery.with_diff { inventory::diff(&snapshot, role, &plan)? } else { Vec::new() };
         Ok((plan, diff))
+    }
+
+    fn explain_unplanned(&self, unplanned: Unplanned, role: Role) -> Undelivered {
+        let reading = |error: anyhow::Error| error.context(format!("cannot read the repository {}", self.remote.url));
+        unplanned.refused(role).unwrap_or_else(|error| reading(error).into())
     }
 
     fn head(&self) -> Result<Option<Oid>> {
@@ -206,19 +211,12 @@ impl Branch {
         Ok(update.create_updated(&self.repository, &base)?)
     }
 
-    fn write_commit(&self, tree: Oid, base: Option<Oid>, delivery: &Delivery, plan: &Plan) -> Result<Oid> {
+    fn write_commit(&self, tree: Oid, base: Option<Oid>, delivery: &Delivery, message: &str) -> Result<Oid> {
         let Author { name, email } = &delivery.author;
         let who = git2::Signature::new(name.as_str(), email.as_str(), &git2::Time::new(delivery.time.as_second(), 0))?;
         let parent = base.map(|id| self.repository.find_commit(id)).transpose()?;
         let tree = self.repository.find_tree(tree)?;
-        Ok(self.repository.commit(
-            None,
-            &who,
-            &who,
-            &super::message(&[(&delivery.cause, plan)], &delivery.trailers),
-            &tree,
-            &parent.iter().collect::<Vec<_>>(),
-        )?)
+        Ok(self.repository.commit(None, &who, &who, message, &tree, &parent.iter().collect::<Vec<_>>())?)
     }
 
     /// Waits until no other process of ours writes here.

@@ -10,7 +10,7 @@ mod queue;
 mod sight;
 pub(crate) mod snapshot;
 
-use super::inventory::{self, Changes, Overlay, Plan, Tree, Unplanned};
+use super::inventory::{self, Changes, Overlay, Plan, Tree};
 use super::{Cause, Delivery, Extent, Outcome, Owner, Undelivered};
 use crate::config::{self, Config, GiteaRemote, Patience};
 use crate::file_tree::{FileTree, RelativePath};
@@ -473,12 +473,8 @@ impl Repository {
     }
 
     fn plan(&self, tree: &impl Tree, role: Role, cause: &Cause, files: &FileTree) -> Result<Plan, Tried> {
-        inventory::plan(tree, role, &self.index, &cause.request, files).map_err(|unplanned| match unplanned {
-            Unplanned::Taken(path, owner) => Tried::Ended(Undelivered::Taken { repository: role, path, owner }),
-            Unplanned::Renamed(old, new) => Tried::Ended(Undelivered::Renamed { old, new }),
-            Unplanned::Index(path) => Tried::Ended(Undelivered::Index { path }),
-            Unplanned::Unread(error) => Tried::from(error),
-        })
+        let planned = inventory::plan(tree, role, &self.index, &cause.request, files);
+        planned.map_err(|unplanned| unplanned.refused(role).map_or_else(Tried::from, Tried::Ended))
     }
 
     /// What tickets change, one after the other, on top of `overlay`. What cannot be planned is its own delivery's to

@@ -6,7 +6,7 @@
 //! Whoever may write the repository may have edited an inventory. So one is believed only for what a request of its kind
 //! can have, and for what no other lists; where it claims more, nothing is planned.
 
-use super::{Change, ChangeKind, Owner, index};
+use super::{Change, ChangeKind, Owner, Undelivered, index};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::{self, Role};
@@ -172,7 +172,7 @@ impl<T: Tree> Tree for Overlay<'_, T> {
     }
 
     fn read_ahead(&self, paths: &BTreeSet<RelativePath>) -> Result<()> {
-        self.base.read_ahead(&paths.iter().filter(|path| !self.changes.contains_key(path)).cloned().collect())
+        self.base.read_ahead(&paths.iter().filter(|path| !self.changes.contains_key(*path)).cloned().collect())
     }
 }
 
@@ -203,6 +203,21 @@ pub enum Unplanned {
     Unread(anyhow::Error),
 }
 
+impl Unplanned {
+    /// What the request has to change in the repository of a role.
+    ///
+    /// # Errors
+    /// The error itself, where it is not the request's.
+    pub fn refused(self, role: Role) -> Result<Undelivered> {
+        match self {
+            Self::Taken(path, owner) => Ok(Undelivered::Taken { repository: role, path, owner }),
+            Self::Renamed(old, new) => Ok(Undelivered::Renamed { old, new }),
+            Self::Index(path) => Ok(Undelivered::Index { path }),
+            Self::Unread(error) => Err(error),
+        }
+    }
+}
+
 impl From<anyhow::Error> for Unplanned {
     fn from(error: anyhow::Error) -> Self {
         Self::Unread(error)
@@ -222,7 +237,30 @@ pub fn plan(
     request: &Identity,
     files: &FileTree,
 ) -> Result<Plan, Unplanned> {
+    let mut plan = plan_files(tree, role, request, files)?;
+    if role == Role::Catalog {
+        plan.keep_index(tree, index)?;
+    }
+    Ok(plan)
+}
+
+/// As [`plan`], without the index.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_files(tree: &impl Tree, role: Role, request: &Identity, files: &FileTree) -> Result<Plan, Unplanned> {
     let inventory_path = path_of(request)?;
+    let inventory = Inventory { request: request.clone(), files: files.paths().cloned().collect() };
+    let inventory = serde_yaml::to_string(&inventory).context("cannot write an inventory")?.into_bytes();
+    if !files.is_empty() && tree.holds(&inventory_path, &inventory)? {
+        let mut is_same = true;
+        for (path, content) in files.iter() {
+            is_same = is_same && tree.holds(path, content)?;
+        }
+        if is_same {
+            return Ok(Plan { known: true, owned: true, ..Plan::default() });
+        }
+    }
     let old = match tree.read(&inventory_path)? {
         Some(content) => Some(parse(&inventory_path, &content)?),
         None => None,
@@ -266,12 +304,7 @@ pub fn plan(
     if files.is_empty() {
         plan.removals.extend(plan.known.then_some(inventory_path));
     } else {
-        let inventory = Inventory { request: request.clone(), files: files.paths().cloned().collect() };
-        let content = serde_yaml::to_string(&inventory).context("cannot write an inventory")?;
-        plan.keep(tree, inventory_path, content.into_bytes())?;
-    }
-    if role == Role::Catalog {
-        plan.keep_index(tree, index)?;
+        plan.keep(tree, inventory_path, inventory)?;
     }
     Ok(plan)
 }
@@ -307,7 +340,11 @@ impl Plan {
         Ok(())
     }
 
-    fn keep_index(&mut self, tree: &impl Tree, path: &RelativePath) -> Result<(), Unplanned> {
+    /// Makes the index at `path` list the files with entities that the tree will have.
+    ///
+    /// # Errors
+    /// A file that somebody has written there by hand, or a tree that cannot be read.
+    pub fn keep_index(&mut self, tree: &impl Tree, path: &RelativePath) -> Result<(), Unplanned> {
         let mut possible = tree.possible_entities()?;
         possible.remove(path);
         let (generated, unknown): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -378,7 +415,11 @@ pub fn is_inventory(path: &str) -> bool {
     path.strip_prefix(FOLDER).is_some_and(|rest| rest.ends_with(".yaml") && rest.matches('/').count() == 3)
 }
 
-fn inventories(tree: &(impl Tree + ?Sized)) -> Result<BTreeSet<RelativePath>> {
+/// The paths of all inventories.
+///
+/// # Errors
+/// A tree that cannot be read.
+pub fn inventories(tree: &(impl Tree + ?Sized)) -> Result<BTreeSet<RelativePath>> {
     let mut paths = tree.paths(FOLDER)?;
     paths.retain(|path| is_inventory(path.as_str()));
     Ok(paths)
