@@ -10,10 +10,12 @@
 mod story;
 mod support;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::fs;
 use story::{BRANCH, Story};
-use support::gitea::{Organization, admin_token, api, ask, goldpath};
+use support::gitea::{Organization, admin_token, api, ask, get_all, goldpath, variable};
 use support::load::Requests;
 
 const PLAN: &str = "goldpath/plan: teams/alpha";
@@ -57,14 +59,13 @@ fn a_team_comes_from_an_empty_server_to_applied_and_goes_when_it_is_destroyed() 
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
-fn another_id_takes_the_files_of_the_old_one_out() {
+fn another_id_is_refused_and_what_has_the_old_one_stays() {
     let mut story = Story::new("rename");
     story.apply("alpha", "before", "Alpha");
     story.apply("alpha", "between", "Alpha");
     story.merge(1);
     story.apply("alpha", "after", "Alpha");
-    story.merge(2);
-    story.reconcile("alpha");
+    story.apply("alpha", "before", "Alphas");
     story.end();
 }
 
@@ -318,6 +319,77 @@ fn goldpath_run_delivers_from_a_laptop() {
         });
     }
     story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn an_index_that_somebody_wrote_stays_and_the_entities_of_people_are_listed() {
+    let organization = Organization::with_repositories("index");
+    let entity = |kind: &str, name: &str| {
+        format!("apiVersion: backstage.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\n")
+    };
+    let by_hand = entity("Location", "company") + "spec: {targets: ['https://example.com/all.yaml']}\n";
+    let mut files = vec![
+        ("catalog-info.yaml".to_owned(), by_hand.clone()),
+        ("shop.yml".to_owned(), entity("Component", "shop")),
+        ("api/openapi.yaml".to_owned(), "openapi: 3.1.0\npaths: {}\n".to_owned()),
+    ];
+    files.extend((10..30).map(|n| (format!("components/c{n}.yaml"), entity("Component", &format!("c{n}")))));
+    let write = |files: &[(String, String)], operation: &str, sha: Option<&str>| {
+        let file = |(path, text): &(String, String)| json!({"operation": operation, "path": path, "content": BASE64.encode(text), "sha": sha});
+        let body = json!({"branch": "main", "message": "by hand", "files": files.iter().map(file).collect::<Vec<_>>()});
+        api("POST", &organization.path("catalog", "/contents"), &body);
+    };
+    write(&files, "create", None);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.yaml"), support::gitea::team("alpha")).unwrap();
+    let run = |more: &Value| {
+        let gitea = |name: &str| json!({"owner": organization.0, "name": name, "delivery": "commit"});
+        let mut config = json!({
+            "gitea": {"url": variable("GITEA_URL"), "tokenFile": variable("GITEA_TOKEN_FILE"), "caFile": variable("GITEA_CA_FILE")},
+            "repositories": {"catalog": gitea("catalog"), "infrastructure": gitea("infrastructure")},
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        fs::write(folder.path().join("platform.yaml"), config.to_string()).unwrap();
+        let output = goldpath(folder.path(), &["-f", "team.yaml"]).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (
+            report[0]["outcome"].as_str().unwrap().to_owned(),
+            String::from_utf8(output.stderr).unwrap(),
+            output.status.code(),
+        )
+    };
+    let commits = || get_all(&organization.path("catalog", "/commits")).len();
+    let targets = |path: &str| -> Vec<String> {
+        let index: Value = serde_yaml::from_str(&organization.content("catalog", "main", path)).unwrap();
+        serde_json::from_value(index["spec"]["targets"].clone()).unwrap()
+    };
+
+    let (outcome, text, code) = run(&json!({}));
+    assert_eq!((outcome.as_str(), code), ("refused", Some(1)), "{text}");
+    assert!(
+        text.starts_with("error[index]: `catalog-info.yaml` in catalog is to be the list of all entities")
+            && text.contains("`catalog.index`"),
+        "{text}"
+    );
+    assert_eq!((organization.content("catalog", "main", "catalog-info.yaml"), commits()), (by_hand, 1));
+
+    let elsewhere = json!({"catalog": {"index": "goldpath/all.yaml"}});
+    let (outcome, text, code) = run(&elsewhere);
+    assert_eq!((outcome.as_str(), code), ("committed", Some(0)), "{text}");
+    let mut expected: Vec<_> =
+        files.iter().filter(|(path, _)| path != "api/openapi.yaml").map(|(path, _)| path.as_str()).collect();
+    expected.push("teams/alpha.yaml");
+    expected.sort_unstable();
+    let expected: Vec<_> = expected.iter().map(|path| format!("./../{path}")).collect();
+    assert_eq!(targets("goldpath/all.yaml"), expected);
+    assert_eq!((run(&elsewhere).0.as_str(), commits()), ("unchanged", 2));
+
+    let old = api("GET", &organization.path("catalog", "/contents/shop.yml"), &Value::Null);
+    write(&[("shop.yml".to_owned(), "no: entity\n".to_owned())], "update", old["sha"].as_str());
+    assert_eq!(run(&elsewhere).0, "unchanged");
+    let rest: Vec<_> = expected.iter().filter(|path| !path.ends_with("shop.yml")).cloned().collect();
+    assert_eq!((targets("goldpath/all.yaml"), commits()), (rest, 4));
 }
 
 #[test]
