@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves what only the real tools can of what we generate: that the API server takes each Promise's CRD, refuses what its
-# rules forbid, takes every golden manifest, and gives a Team's groups exactly their rights; that Backstage's own validator
+# rules forbid, reads each scalar as goldpath does, takes every golden manifest, and gives a Team's groups exactly their rights; that Backstage's own validator
 # takes every golden entity, and that a Backstage shows what is delivered, changed, deleted; that Terraform and the
 # provider's schema take every golden root module, and Gitea too: applied for real, planned empty after, destroyed.
 # Needs cargo, curl, git, node, npm, kubectl, terraform, and servers that may be written to; what it makes there it removes:
@@ -98,6 +98,9 @@ kubernetes() {
   kubectl label namespace "$namespace" "$label=true" >/dev/null
   local promise
   for promise in promises/*/; do node $tests/kubernetes/requests.mjs "${promise%/}" "$namespace"; done
+  for promise in promises/*/; do
+    node $tests/kubernetes/scalars.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" "${promise%/}" "$namespace"
+  done
   TMPDIR=$work node $tests/kubernetes/platform.mjs "$namespace" promises/*/
   node $tests/kubernetes/manifests.mjs "${manifests[@]}"
   node $tests/kubernetes/groups.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath"

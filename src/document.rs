@@ -50,7 +50,7 @@ pub enum Value {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// An integer where it fits 64 bits, otherwise a float.
+    /// An integer where it is whole and fits 64 bits, otherwise a float.
     Number(serde_json::Number),
     /// A quoted text, or a plain one that is nothing else.
     String(String),
@@ -429,7 +429,12 @@ fn number(text: &str) -> Option<serde_json::Number> {
         return None;
     }
     let integer = text.parse::<i64>().map(Into::into).or(text.parse::<u64>().map(Into::into));
-    integer.ok().or_else(|| text.parse().ok().and_then(serde_json::Number::from_f64))
+    integer.ok().or_else(|| {
+        let float: f64 = text.parse().ok()?;
+        // JSON, by which kubectl hands it on, has no other word for `1e3` than `1000`.
+        let is_whole = float.fract() == 0.0 && float.abs() < 9e18;
+        if is_whole { Some((float as i64).into()) } else { serde_json::Number::from_f64(float) }
+    })
 }
 
 /// The same tree without positions.
@@ -534,7 +539,7 @@ mod tests {
             read("no, 'true', .inf, nan, 1_0, 1e999, 0x+1, ."),
             r#"Ambiguous("no") String("true") Ambiguous(".inf") String("nan") Ambiguous("1_0") String("1e999") String("0x+1") String(".")"#
         );
-        assert_eq!(read("1, -2, +3, 0x1F, 0o17, 1.50, .5, 2e3"), "1 -2 3 31 15 1.5 0.5 2000.0");
+        assert_eq!(read("1, -2, +3, 0x1F, 0o17, 1.50, .5, 2e3"), "1 -2 3 31 15 1.5 0.5 2000");
         assert_eq!(read("18446744073709551615, 18446744073709551616"), "18446744073709551615 1.8446744073709552e+19");
     }
 

@@ -27,8 +27,8 @@ struct Rules {
     /// The bounds in billionths; nothing is allowed too.
     least: u128,
     most: u128,
-    /// Whether parts of one are no amount.
-    whole: bool,
+    /// Whether it is bytes, which have no parts.
+    is_bytes: bool,
     help: &'static str,
 }
 
@@ -36,15 +36,15 @@ const CPU: Rules = Rules {
     pattern: r"^[0-9]{1,15}(\.[0-9]{1,9})?(n|u|m|k|[eE][+-]?[0-9]{1,2})?$",
     least: ONE / 1000,
     most: 1_000_000 * ONE,
-    whole: false,
+    is_bytes: false,
     help: "write processors, from `1m` (a thousandth of one) to `1M`, as in `4`, `500m`, `1.5`",
 };
 
 const BYTES: Rules = Rules {
-    pattern: r"^[0-9]{1,15}(\.[0-9]{1,9})?(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,2})?$",
+    pattern: r"^[0-9]{1,15}((\.[0-9]{1,3})?(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE]\+?([3-9]|1[0-9])))?$",
     least: MEBIBYTE,
     most: ONE << 60,
-    whole: true,
+    is_bytes: true,
     help: "write bytes, from `1Mi` to `1Ei`, as in `512Mi`, `8Gi`, `1.5G`",
 };
 
@@ -73,15 +73,14 @@ impl Amount {
             LazyLock::new(|| [CPU, BYTES].map(|rules| Regex::new(rules.pattern).expect("a constant")));
         let refuse = |what: &str| Refusal::new("quantity", format!("{} {what}", quote(text))).help(rules.help);
         let value = value_of(text);
-        if !PATTERNS[usize::from(rules.whole)].is_match(text) {
+        if !PATTERNS[usize::from(rules.is_bytes)].is_match(text) {
             let refusal = refuse(if value.is_some() { "is an amount of something else" } else { "is not an amount" });
-            let meant = text.strip_suffix('m').filter(|_| rules.whole && value.is_some());
+            let meant = text.strip_suffix('m').filter(|_| rules.is_bytes && value.is_some());
             return Err(Refusal { suggestion: meant.map(|number| format!("{number}Mi")), ..refusal });
         }
         match value {
-            Some(value) if rules.whole && value % ONE != 0 => Err(refuse("is not a whole number of bytes")),
             Some(value @ 1..) if value < rules.least => {
-                let meant = text.parse::<u64>().is_ok() && rules.whole;
+                let meant = text.parse::<u64>().is_ok() && rules.is_bytes;
                 Err(Refusal { suggestion: meant.then(|| format!("{text}Mi")), ..refuse("is too little") })
             }
             Some(value) if value <= rules.most => Ok(Self { text: text.to_owned(), value }),
@@ -197,18 +196,14 @@ fn schema(rules: &Rules) -> Schema {
         format!("quantity('{}')", if value >= ONE { (value / ONE).to_string() } else { format!("{}n", value) })
     };
     let amount = "quantity(string(self))";
-    let mut validations = vec![serde_json::json!({
+    let validations = serde_json::json!([{
         "rule": format!(
             "{amount}.compareTo(quantity('0')) == 0 || ({amount}.compareTo({}) >= 0 && {amount}.compareTo({}) <= 0)",
             billionths(rules.least),
             billionths(rules.most)
         ),
         "message": rules.help,
-    })];
-    if rules.whole {
-        let rule = format!("{amount}.isInteger()");
-        validations.push(serde_json::json!({"rule": rule, "message": "is not a whole number of bytes"}));
-    }
+    }]);
     json_schema!({
         "x-kubernetes-int-or-string": true,
         "pattern": rules.pattern,
@@ -270,8 +265,8 @@ mod tests {
         assert_eq!(bytes("512m"), ("is an amount of something else".to_owned(), Some("512Mi".to_owned())));
         assert_eq!(bytes("512"), ("is too little".to_owned(), Some("512Mi".to_owned())));
         assert_eq!(bytes("512k"), ("is too little".to_owned(), None));
-        assert_eq!(bytes("1048576.5").0, "is not a whole number of bytes");
-        for much in ["2Ei", "2E", "999999999999999Ei", "9e90"] {
+        assert_eq!(bytes("1048576.5").0, "is an amount of something else");
+        for much in ["2Ei", "2E", "999999999999999Ei", "9e19"] {
             assert_eq!(bytes(much).0, "is too much", "{much}");
         }
     }
