@@ -6,6 +6,7 @@
 mod diagnostics;
 mod generate;
 mod policy;
+mod render;
 mod requests;
 mod run;
 mod step;
@@ -16,6 +17,7 @@ use crate::cluster::ServiceAccount;
 use crate::config::{Config, Unusable};
 use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -47,6 +49,8 @@ struct Cli {
 enum Command {
     /// Check requests, and show every fault where it stands
     Validate(validate::Arguments),
+    /// Render requests as manifests, Backstage entities or Terraform, and deliver nothing
+    Render(render::Arguments),
     /// Show what `run` would change, and write nothing
     Diff(run::DiffArguments),
     /// Render and deliver requests into a local folder, exactly as Kratix would
@@ -130,8 +134,20 @@ pub fn main() -> ExitCode {
     }
     let called = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy();
-    finish(step::run(&name).unwrap_or_else(|| Cli::parse().run()))
+    finish(step::run(&name).unwrap_or_else(|| Cli::read().run()))
 }
+
+/// What is there instead of what people know from kubectl.
+const HABITS: [(&str, &str); 8] = [
+    ("apply", "`goldpath run FILE` renders and delivers requests"),
+    ("create", "`goldpath run FILE` renders and delivers requests"),
+    ("replace", "`goldpath run FILE` renders and delivers requests"),
+    ("delete", "`goldpath run --delete FILE` deletes requests"),
+    ("kustomize", "`kubectl kustomize FOLDER | goldpath run -` takes what a kustomization builds"),
+    ("-k", "`kubectl kustomize FOLDER | goldpath run -` takes what a kustomization builds"),
+    ("-n", "the namespace of a request stands in its `metadata`"),
+    ("--namespace", "the namespace of a request stands in its `metadata`"),
+];
 
 /// Keeps the machine's and the user's git configuration out: nothing of it is needed, and it may be broken, or say something
 /// else than ours.
@@ -153,10 +169,24 @@ fn keep_memory_private() -> std::io::Result<()> {
 }
 
 impl Cli {
+    /// Reads the arguments, or ends the program with what is wrong with them.
+    fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let _ = error.print();
+            let is_wrong = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
+            let habit = |word: std::ffi::OsString| HABITS.iter().find(|(name, _)| word == *name).map(|(_, hint)| hint);
+            if let Some(hint) = std::env::args_os().skip(1).find_map(habit).filter(|_| is_wrong) {
+                tell(&format!("\nhint: {hint}\n"));
+            }
+            std::process::exit(error.exit_code())
+        })
+    }
+
     /// Runs the subcommand. What the platform or the machine fails at is an error; faults of
     /// requests end in an exit code.
     fn run(self) -> Result<ExitCode> {
         match self.command {
+            Command::Render(arguments) => render::run(&arguments),
             Command::Diff(arguments) => run::diff(&arguments),
             Command::Run(arguments) => run::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),

@@ -251,6 +251,50 @@ fn a_dry_run_writes_nothing_and_tells_what_a_run_does() {
 }
 
 #[test]
+fn what_is_rendered_is_what_a_run_delivers_and_namespaces_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("teams.yaml"), team("a", "alpha", "") + "---\n" + &team("b", "beta", "")).unwrap();
+    let render = |more: &[&str]| goldpath(folder.path(), &[&["render", "teams.yaml"], more].concat());
+    let stream = render(&[]);
+    assert_eq!((stream.status.code(), stderr(&stream), folder.path().join(".goldpath").exists()), (Some(0), "", false));
+    let kinds: Vec<_> = stdout(&stream).lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
+    assert_eq!((&kinds[..2], kinds.iter().filter(|kind| **kind == "Namespace").count()), (&["Namespace"; 2][..], 2));
+    assert!(goldpath(folder.path(), &["run", "teams.yaml"]).status.success());
+    assert!(render(&["--to", "out"]).status.success());
+    let read = |path: &str| goldpath::file_tree::FileTree::read(&folder.path().join(path)).unwrap();
+    let (rendered, delivered) = (read("out"), read(".goldpath/requests/team/default/a/output"));
+    assert_eq!(rendered.len(), 2 * delivered.len());
+    assert!(delivered.iter().all(|(path, content)| rendered.get(path) == Some(content)));
+    let infrastructure = tree_of(&folder.path().join(".goldpath/infrastructure.git"));
+    assert!(render(&["--infrastructure", "--to", "terraform"]).status.success());
+    assert!(read("terraform").iter().all(|(path, content)| infrastructure.get(path) == Some(content)));
+    assert!(stdout(&render(&["--catalog"])).contains("---\napiVersion: backstage.io/v1alpha1\nkind: Group\n"));
+    let again = render(&["--to", "out"]);
+    assert_eq!((again.status.code(), stderr(&again)), (Some(2), "error: out is not an empty folder\n"));
+
+    fs::write(folder.path().join("teams.yaml"), team("a", "alpha", "") + "---\n" + &team("b", "alpha", "")).unwrap();
+    let wrong = render(&[]);
+    assert_eq!((wrong.status.code(), stdout(&wrong)), (Some(1), ""));
+    assert!(stderr(&wrong).ends_with("nothing is rendered: mend these requests first\n"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn habits_of_kubectl_get_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, hint) in [
+        (&["apply", "-f", "x"][..], "hint: `goldpath run FILE` renders and delivers requests\n"),
+        (&["delete", "team", "a"], "hint: `goldpath run --delete FILE` deletes requests\n"),
+        (&["run", "x", "-n", "people"], "hint: the namespace of a request stands in its `metadata`\n"),
+    ] {
+        let output = goldpath(folder.path(), arguments);
+        assert!(output.status.code() == Some(2) && stderr(&output).ends_with(hint), "{}", stderr(&output));
+    }
+    // A file of such a name is none.
+    let output = goldpath(folder.path(), &["run", "apply"]);
+    assert!(!stderr(&output).contains("hint"), "{}", stderr(&output));
+}
+
+#[test]
 fn an_id_is_for_ever_here_too() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("team.yaml"), team("a", "alpha", "")).unwrap();
