@@ -43,21 +43,21 @@ rust_tests() { # BINARY ARGUMENT…
 }
 
 # Together they take the machine's time, of which each alone leaves much: they wait for servers, and for what they break.
-trust() {
+trust_and_faults() {
   rust_tests trust
+  rust_tests faults
 }
 requests() {
   rust_tests gitea
   rust_tests secrets
   rust_tests remote
-}
-reviews_and_faults() {
-  rust_tests review
-  rust_tests workflows
-  rust_tests faults
   rust_tests terraform
   rust_tests load --test-threads 1
 }
+reviews() {
+  rust_tests review
+  rust_tests workflows
+}
 
-side_by_side trust requests reviews_and_faults
+side_by_side trust_and_faults requests reviews
 say "passed in $SECONDS s"

@@ -8,6 +8,7 @@ use crate::document::Node;
 use crate::generate;
 use crate::kratix::{Condition, Fault, Folders, Progress, Status, delay};
 use crate::promise::{Outputs, Role, Unrendered};
+use crate::repository::FOREIGN_INDEX;
 use crate::request::Request;
 use crate::violation::{Violation, told};
 use anyhow::Result;
@@ -156,7 +157,11 @@ pub(crate) fn refuse(
         1 => String::new(),
         n => format!(" (and {} more in status.goldpath.violations)", n - 1),
     };
-    let message = format!("the request is wrong: {}{others}; edit it and apply it again", first.sentence());
+    let message = match (first.rule, &first.help) {
+        // Nothing of it is wrong.
+        (FOREIGN_INDEX, Some(help)) => format!("the request is refused: {}; {help}", first.sentence()),
+        _ => format!("the request is wrong: {}{others}; edit it and apply it again", first.sentence()),
+    };
     status.goldpath = Progress {
         observed_generation: generation,
         attempts: attempts + 1,

@@ -219,7 +219,7 @@ impl Undelivered {
                  be deleted",
             ),
             Self::Index { .. } => (
-                "index",
+                FOREIGN_INDEX,
                 "have its entities moved to another file, which the list then names, and the file removed; or have another \
                  path named as `catalog.index` in the platform's configuration",
             ),
@@ -233,6 +233,9 @@ impl Undelivered {
         Some(Refusal::new(rule, self.to_string()).help(help).at(path, None))
     }
 }
+
+/// The rule by which a request is refused for what is at the path of the catalog's index, whatever the request says.
+pub(crate) const FOREIGN_INDEX: &str = "index";
 
 /// Whose a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]

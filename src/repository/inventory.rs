@@ -268,7 +268,7 @@ pub fn plan_files(tree: &impl Tree, role: Role, request: &Identity, files: &File
     let mut plan = Plan { known: old.is_some(), ..Plan::default() };
     let owned = old.map(|inventory| inventory.files).unwrap_or_default();
     refuse_impossible(role, request, &inventory_path, &owned)?;
-    refuse_renamed(role, request, &owned, files)?;
+    refuse_renamed(tree, role, request, (&inventory_path, &owned), files)?;
     // The inventories that may list what is written over or removed.
     let mut suspects = BTreeSet::new();
     plan.owned = files.paths().any(|path| owned.contains(path));
@@ -448,16 +448,23 @@ fn id_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<&
 
 /// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.
 fn refuse_renamed(
+    tree: &impl Tree,
     role: Role,
     request: &Identity,
-    owned: &BTreeSet<RelativePath>,
+    (inventory, owned): (&RelativePath, &BTreeSet<RelativePath>),
     files: &FileTree,
 ) -> Result<(), Unplanned> {
     let Some(new) = files.paths().find_map(|path| id_of(role, request, path)) else { return Ok(()) };
-    match owned.iter().find_map(|path| id_of(role, request, path).filter(|old| *old != new)) {
-        Some(old) => Err(Unplanned::Renamed(old.to_owned(), new.to_owned())),
-        None => Ok(()),
+    let of_another = |path: &RelativePath| id_of(role, request, path).filter(|old| *old != new).map(str::to_owned);
+    let Some(old) = owned.iter().find_map(of_another) else { return Ok(()) };
+    // Unless somebody has written another's files into its inventory.
+    let mut suspects = BTreeSet::new();
+    for path in owned {
+        suspects.extend(tree.likely_inventories(path)?);
     }
+    suspects.remove(inventory);
+    refuse_shared(tree, inventory, owned, &suspects)?;
+    Err(Unplanned::Renamed(old, new.to_owned()))
 }
 
 fn refuse_impossible(
@@ -659,11 +666,8 @@ mod tests {
                  `.goldpath/team/y/b.yaml` of Team y/b lists too; restore the one that somebody has edited from the \
                  repository's history"
             );
-            for id in [Some("alpha"), None] {
-                let why = refused(&tree, role, "x/a", id);
-                // Listed, it would be the id that the Team has had.
-                let renamed = id.map(|id| format!("beta is now {id}"));
-                assert!(why.as_ref() == Some(&expected) || why.is_some() && why == renamed, "{why:?}");
+            for id in [Some("alpha"), Some("gamma"), None] {
+                assert_eq!(refused(&tree, role, "x/a", id).as_ref(), Some(&expected), "{id:?}");
             }
         }
         let mut tree = repository(Role::Catalog, &[("x/a", "alpha"), ("y/b", "beta")]);

@@ -65,7 +65,7 @@ impl Site {
     fn run_in_vain(&self, request: (&str, &str), id: &str, arguments: &[&str], why: &str) {
         let before = self.heads();
         let said = support::transcript(&self.run(request, id, "Alpha", arguments));
-        assert!(said.contains(why) && said.ends_with("exit 1\n"), "{id} {arguments:?}: {said}");
+        assert!(said.contains(why) && said.ends_with("exit 2\n"), "{id} {arguments:?}: {said}");
         assert_eq!(self.heads(), before, "{id} {arguments:?}: {said}");
     }
 
