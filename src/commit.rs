@@ -163,6 +163,7 @@ fn run_with(
             let is_left = |role: &Role| !outcomes.contains_key(role);
             let next: Vec<_> = Role::ALL.into_iter().filter(is_left).map(Role::as_str).collect();
             let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
+            status.goldpath.warnings = outcomes.values().flat_map(|outcome| outcome.warnings.clone()).collect();
             say_delivered(&mut status, &next, request.generation, now, task.action);
             if let Some(said) = said.filter(|_| !next.is_empty()) {
                 // It holds of this edit until all is looked at again.
@@ -315,6 +316,7 @@ fn say_delivered(status: &mut Status, next: &[&str], generation: Option<u64>, no
         [] => ("True", "Delivered", format!("{verb} {places}")),
         next => ("False", CLAIMED, format!("delivered next to {}", next.join(", "))),
     };
+    let message = status.with_warnings(message);
     status.goldpath.observed_generation = generation;
     status.goldpath.attempts = 0;
     status.set_condition(Condition {

@@ -4,8 +4,7 @@
 
 use crate::document::{self, Node, to_json};
 use crate::file_tree::{FileTree, RelativePath, write_file};
-use crate::names::Username;
-use crate::promise::{Outputs, Role};
+use crate::promise::{Accounts, Outputs, Role};
 use crate::repository::PullRequest;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -48,7 +47,7 @@ const STATUS: &str = "status.yaml";
 const CONTROL: &str = "workflow-control.yaml";
 /// Our own folder for what passes from `render` to `commit`: one folder a repository, and a file.
 const HANDOVER: &str = "goldpath";
-/// The accounts that are made in Gitea, as JSON.
+/// The accounts in Gitea that the request is about, as JSON.
 const ACCOUNTS: &str = "accounts.json";
 
 impl Folders {
@@ -144,11 +143,11 @@ impl Folders {
             .collect()
     }
 
-    /// Reads which accounts the request makes in Gitea, as `render` left it.
+    /// Reads which accounts in Gitea the request is about, as `render` left it.
     ///
     /// # Errors
     /// A file that is not there or cannot be read.
-    pub fn read_accounts(&self) -> Result<Vec<Username>> {
+    pub fn read_accounts(&self) -> Result<Accounts> {
         let path = self.metadata.join(HANDOVER).join(ACCOUNTS);
         let reading = || format!("cannot read {}", path.display());
         serde_json::from_slice(&fs::read(&path).with_context(reading)?).with_context(reading)
@@ -273,6 +272,9 @@ pub struct Progress {
     /// What Terraform would do, or has done: as `+3 ~0 -0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Report>,
+    /// What will keep an apply from its end if it stays so: as a member who has no account in Gitea.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What somebody has changed by hand: a generated file, as `infrastructure: teams/a/main.tf`, or what an apply made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<String>,
@@ -384,6 +386,11 @@ impl Status {
         status.extra.remove("kratix");
         status.conditions.retain(|condition| CONDITIONS.contains(&condition.r#type.as_str()));
         status
+    }
+
+    /// A message, with what will keep an apply from its end.
+    pub fn with_warnings(&self, message: String) -> String {
+        std::iter::once(&message).chain(&self.goldpath.warnings).map(String::as_str).collect::<Vec<_>>().join("; ")
     }
 
     /// Sets a condition; its time changes only with its status.

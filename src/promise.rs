@@ -12,7 +12,7 @@ use crate::request::Request;
 use crate::template::TemplateError;
 use crate::violation::{Refusal, Violation, quote};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Every Promise, by kind.
@@ -43,15 +43,24 @@ pub struct Outputs {
     pub manifests: FileTree,
     /// Files by the role of the repository that they belong to.
     pub repositories: BTreeMap<Role, FileTree>,
-    /// The accounts in Gitea, users or organisations, that its Terraform makes: nobody else may have their names, because
-    /// the manifests give rights to who has.
-    pub accounts: Vec<Username>,
+    /// The accounts in Gitea that it is about.
+    pub accounts: Accounts,
     /// The request's `spec.id`.
     pub id: String,
     /// The ids of other requests that it names, by field, as `spec.parent`.
     pub relations: Vec<(String, String)>,
     /// Top-level keys of the request's status.
     pub status: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Accounts in Gitea, users or organisations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounts {
+    /// Those that the request's Terraform makes: nobody else may have their names, because the manifests give rights to who
+    /// has.
+    pub made: Vec<Username>,
+    /// Those that it needs, by the field that names them.
+    pub needed: BTreeMap<String, Vec<Username>>,
 }
 
 impl Outputs {

@@ -13,7 +13,7 @@ use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
 use crate::names::Username;
-use crate::promise::Role;
+use crate::promise::{Accounts, Role};
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
 use anyhow::{Context, Result};
@@ -46,8 +46,8 @@ pub struct Delivery {
     pub action: Action,
     /// All files of it in each repository; none to take away what there is.
     pub files: BTreeMap<Role, FileTree>,
-    /// The accounts in Gitea that are to be made: each must be free, or the request's own.
-    pub accounts: Vec<Username>,
+    /// The accounts in Gitea that are to be made, each of which must be free or the request's own, and that must be there.
+    pub accounts: Accounts,
     /// The pull requests that earlier runs opened, by their numbers.
     pub pull_requests: BTreeMap<Role, u64>,
     /// Where the catalog's index is.
@@ -76,6 +76,9 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// How many files of the request there are now, without what Goldpath keeps beside them.
     pub files: usize,
+    /// What will keep the apply from its end if it stays so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How each file changes, where that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub diff: Vec<FileDiff>,

@@ -74,7 +74,7 @@ impl Known {
         let files = outputs.repositories.iter().flat_map(|(role, tree)| tree.paths().map(move |path| (role, path)));
         let claims = files
             .map(|(role, path)| format!("{} {path}", role.as_str()))
-            .chain(outputs.accounts.iter().map(|name| format!("account {}", name.as_str().to_lowercase())))
+            .chain(outputs.accounts.made.iter().map(|name| format!("account {}", name.as_str().to_lowercase())))
             .collect();
         Self { index, identity, claims, id: outputs.id, relations: outputs.relations }
     }

@@ -146,6 +146,9 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
         };
         message = format!("{message}; `{first}`{others} was changed by hand: the next reconciliation puts it back");
     }
+    if phase != Phase::Applied {
+        message = status.with_warnings(message);
+    }
     // Nothing puts that back, and the message says it already.
     status.goldpath.drift.extend(found.iter_mut().filter_map(|progress| progress.drift.take()));
     let applied = match phase {

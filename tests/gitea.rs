@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::fs;
 use story::{BRANCH, Story};
-use support::gitea::{Organization, admin_token, api, ask, get_all, goldpath, variable};
+use support::gitea::{Organization, User, admin_token, api, ask, get_all, goldpath, variable};
 use support::load::Requests;
 
 const PLAN: &str = "goldpath/plan: teams/alpha";
@@ -390,6 +390,60 @@ fn an_index_that_somebody_wrote_stays_and_the_entities_of_people_are_listed() {
     assert_eq!(run(&elsewhere).0, "unchanged");
     let rest: Vec<_> = expected.iter().filter(|path| !path.ends_with("shop.yml")).cloned().collect();
     assert_eq!((targets("goldpath/all.yaml"), commits()), (rest, 4));
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn who_has_no_account_is_named_before_anybody_reviews() {
+    let organization = Organization::with_repositories("people");
+    let readme = json!({"branch": "main", "message": "first", "content": ""});
+    for repository in ["catalog", "infrastructure"] {
+        api("POST", &organization.path(repository, "/contents/README.md"), &readme);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = json!({
+        "gitea": {"url": variable("GITEA_URL"), "tokenFile": variable("GITEA_TOKEN_FILE"), "caFile": variable("GITEA_CA_FILE")},
+        "repositories": {
+            "catalog": {"owner": organization.0, "name": "catalog"},
+            "infrastructure": {"owner": organization.0, "name": "infrastructure"},
+        },
+    });
+    fs::write(folder.path().join("platform.yaml"), config.to_string()).unwrap();
+    let ada = User::new("people-ada");
+    let [bob, eve] = ["bob", "eve"].map(|name| format!("goldpath-user-people-{name}-{}", std::process::id()));
+    let members: Vec<_> = [&ada.0, &bob, &eve].map(|name| json!({"username": name})).into();
+    let id = format!("people-{}", std::process::id());
+    let team = json!({
+        "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "metadata": {"name": "people"},
+        "spec": {"id": id, "name": "People", "members": members},
+    });
+    fs::write(folder.path().join("team.yaml"), team.to_string()).unwrap();
+    let run = || -> (Value, String) {
+        let output = goldpath(folder.path(), &["-f", "team.yaml"]).output().unwrap();
+        assert!(output.status.success(), "{}", support::transcript(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let body = organization.pulls("infrastructure")[0]["body"].as_str().unwrap().to_owned();
+        (report[0].clone(), body)
+    };
+    let warning =
+        format!("`spec.members`: `{bob}` and `{eve}` have no accounts in Gitea, without which the apply fails");
+    let (report, body) = run();
+    assert_eq!(report["repositories"]["infrastructure"]["warnings"], json!([warning]));
+    assert!(report["message"].as_str().unwrap().ends_with(&format!("; {warning}")), "{report}");
+    assert!(body.contains(&format!("**Warning**: {warning}.")), "{body}");
+    let status = folder.path().join(".goldpath/requests/team/default/people/metadata/status.yaml");
+    let status: Value = serde_yaml::from_slice(&fs::read(status).unwrap()).unwrap();
+    assert_eq!(status["goldpath"]["warnings"], json!([warning]));
+
+    let _bob = User::new("people-bob");
+    let (report, body) = run();
+    let warning = format!("`spec.members`: `{eve}` has no account in Gitea, without which the apply fails");
+    assert_eq!(report["repositories"]["infrastructure"]["warnings"], json!([warning]));
+    assert!(body.contains(&format!("**Warning**: {warning}.")), "{body}");
+    let _eve = User::new("people-eve");
+    let (report, body) = run();
+    assert_eq!(report["repositories"]["infrastructure"]["warnings"], Value::Null);
+    assert!(!body.contains("Warning") && !report["message"].to_string().contains("account"), "{report} {body}");
 }
 
 #[test]

@@ -659,6 +659,8 @@ fn places(report: &Report) -> Vec<String> {
         };
         place(role.as_str(), &what, &outcome.changes);
     }
+    let warnings = report.repositories.values().flat_map(|outcome| &outcome.warnings);
+    lines.extend(warnings.map(|warning| format!("  {:<15} {}", "warning", super::one_line(warning))));
     lines
 }
 

@@ -39,6 +39,8 @@ pub struct Repository {
     create: bool,
     /// Where the catalog's index is.
     index: RelativePath,
+    /// What was found that will keep an apply from its end.
+    warnings: Vec<String>,
     /// What was read last, until something is written.
     snapshot: Option<Rc<Snapshot>>,
 }
@@ -265,6 +267,7 @@ impl Repository {
             deadline,
             create: remote.create && extent != Extent::DryRun,
             index: config.catalog_index.clone(),
+            warnings: Vec::new(),
             snapshot: None,
         })
     }
@@ -280,7 +283,7 @@ impl Repository {
             // A dry run, where there is no repository to ask in.
             let is_missing = snapshot.commit.is_none() && repository.api.remote.create;
             if role == Role::Infrastructure && !plan.owned && !is_missing {
-                for name in &delivery.accounts {
+                for name in &delivery.accounts.made {
                     if !repository.api.has_account(name)? {
                         continue;
                     }
@@ -292,11 +295,36 @@ impl Repository {
                     }
                 }
             }
+            // What is merged is applied, or failed: nobody need be asked again.
+            let is_asked = role == Role::Infrastructure && !plan.is_empty() && !is_missing && !files.is_empty();
+            repository.warnings = if is_asked { repository.missing_accounts(delivery)? } else { Vec::new() };
+            let warnings = repository.warnings.clone();
             let commit = snapshot.commit.clone().filter(|_| plan.is_empty());
             let diff = if delivery.with_diff { inventory::diff(&*snapshot, role, &plan)? } else { Vec::new() };
             repository.snapshot = Some(snapshot);
-            Ok(Outcome { commit, changes: plan.changes, files: files.len(), diff, ..Outcome::default() })
+            Ok(Outcome { commit, changes: plan.changes, files: files.len(), warnings, diff, ..Outcome::default() })
         })
+    }
+
+    /// Names the accounts that the request needs and that are not there: an apply fails without them, after the review.
+    fn missing_accounts(&self, delivery: &Delivery) -> Result<Vec<String>, Tried> {
+        let mut warnings = Vec::new();
+        for (field, names) in &delivery.accounts.needed {
+            let mut missing = Vec::new();
+            for name in names {
+                if !self.api.has_account(name)? {
+                    missing.push(format!("`{name}`"));
+                }
+            }
+            if let Some((last, others)) = missing.split_last() {
+                let (names, verb) = match others {
+                    [] => (last.clone(), "has no account"),
+                    others => (format!("{} and {last}", others.join(", ")), "have no accounts"),
+                };
+                warnings.push(format!("`{field}`: {names} {verb} in Gitea, without which the apply fails"));
+            }
+        }
+        Ok(warnings)
     }
 
     /// Delivers: makes the branch hold the files, or proposes that in a pull request.
@@ -370,7 +398,9 @@ impl Repository {
             // In this order: what is taken from the queue was still waiting at that commit.
             let snapshot = repository.read(delivery)?;
             let plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
-            let mut outcome = Outcome { commit: snapshot.commit.clone(), files: files.len(), ..Outcome::default() };
+            let warnings = repository.warnings.clone();
+            let commit = snapshot.commit.clone();
+            let mut outcome = Outcome { commit, files: files.len(), warnings, ..Outcome::default() };
             if plan.is_empty() {
                 // Or somebody has written it for us.
                 outcome.changes = std::mem::take(&mut changes);

@@ -5,7 +5,7 @@ use super::validated::{ValidatedQuota, ValidatedTeam};
 use crate::config::ContainerDefaults;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{TeamId, Username};
-use crate::promise::{Outputs, Role as RepositoryRole};
+use crate::promise::{Accounts, Outputs, Role as RepositoryRole};
 use crate::request::Identity;
 use crate::template::{Format, TemplateError, render as fill};
 use serde::Serialize;
@@ -99,7 +99,13 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
             (RepositoryRole::Catalog, catalog),
             (RepositoryRole::Infrastructure, infrastructure),
         ]),
-        accounts: vec![Username::from(&team.id)],
+        accounts: Accounts {
+            made: vec![Username::from(&team.id)],
+            needed: BTreeMap::from([(
+                "spec.members".to_owned(),
+                team.members.iter().map(|member| member.username.clone()).collect(),
+            )]),
+        },
         id: team.id.to_string(),
         relations: team.relations(),
         status: serde_json::Map::from_iter([("email".to_owned(), team.email.as_str().into())]),

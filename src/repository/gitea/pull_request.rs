@@ -127,6 +127,7 @@ impl Repository {
         let plan = self.plan(&*base, role, &delivery.cause, files)?;
         let proposal = Proposal {
             api: &self.api,
+            warnings: &self.warnings,
             role,
             delivery,
             branch: branch_of(request, delivery.action),
@@ -138,6 +139,7 @@ impl Repository {
         proposal.withdraw_opposite()?;
         let mut outcome = proposal.bring_about()?;
         outcome.files = files.len();
+        outcome.warnings.clone_from(&self.warnings);
         Ok(outcome)
     }
 }
@@ -156,6 +158,8 @@ fn digest(files: &FileTree) -> String {
 /// One delivery that is to be a pull request.
 struct Proposal<'r> {
     api: &'r Arc<Api>,
+    /// What a reviewer should know too.
+    warnings: &'r [String],
     role: Role,
     delivery: &'r Delivery,
     branch: String,
@@ -526,8 +530,9 @@ impl Proposal<'_> {
                  again.",
             ),
         };
+        let warnings: String = self.warnings.iter().map(|warning| format!("**Warning**: {warning}.\n\n")).collect();
         format!(
-            "Merging this {happens}: {kind} `{namespace}/{name}`{generation}.\n\n{files}\n{rules}\n\n    \
+            "Merging this {happens}: {kind} `{namespace}/{name}`{generation}.\n\n{files}\n{warnings}{rules}\n\n    \
              kubectl get {} --namespace {namespace} {name}\n\n[All files of the branch]({}/src/branch/{})\n\n{}\n",
             kind.to_lowercase(),
             self.api.remote,
