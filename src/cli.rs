@@ -6,6 +6,7 @@
 mod diagnostics;
 mod generate;
 mod policy;
+mod prune;
 mod render;
 mod requests;
 mod run;

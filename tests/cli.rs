@@ -279,6 +279,55 @@ fn what_is_rendered_is_what_a_run_delivers_and_namespaces_come_first() {
 }
 
 #[test]
+fn what_is_in_the_files_no_more_is_pruned_when_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("teams/a.yaml", team("a", "a1", "")),
+        ("teams/b.yaml", team("b", "b1", "") + "---\n" + &team("c", "c1", "")),
+        ("teams/deep/d.yaml", team("d", "d1", "")),
+        ("other.yaml", team("o", "o1", "")),
+    ] {
+        fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
+        fs::write(folder.path().join(path), text).unwrap();
+    }
+    let run = |arguments: &[&str]| goldpath(folder.path(), &[&["run"], arguments].concat());
+    assert!(run(&["-R", "teams", "other.yaml"]).status.success());
+    let there = || -> Vec<String> {
+        let tree = tree_of(&folder.path().join(".goldpath/catalog.git"));
+        tree.paths().map(ToString::to_string).filter(|path| path.starts_with("teams/")).collect()
+    };
+    fs::write(folder.path().join("teams/b.yaml"), team("b", "b1", "")).unwrap();
+    fs::remove_file(folder.path().join("teams/deep/d.yaml")).unwrap();
+    let told = run(&["-R", "teams"]);
+    let note =
+        "note: Team default/c, Team default/d came from these files and are in them no more: `--prune` deletes them\n";
+    assert_eq!((told.status.code(), stderr(&told), there().len()), (Some(0), note, 5));
+    // Another folder's, and another file's, is none of its business.
+    assert_eq!(stderr(&run(&["other.yaml"])), "");
+    let note = "note: Team default/c came from these files and is in them no more: `--prune` deletes it\nnote: ";
+    assert!(stderr(&run(&["teams"])).starts_with(&note[..note.len() - 6]));
+
+    let asked = run(&["-R", "teams", "--prune"]);
+    let why = "error: `--prune` would delete Team default/c, Team default/d: nobody is here to be asked, so say `--yes` too\n";
+    assert_eq!((asked.status.code(), stderr(&asked), there().len()), (Some(2), why, 5));
+    let diff = goldpath(folder.path(), &["diff", "-R", "teams", "--prune", "--stat"]);
+    assert!(
+        stdout(&diff).contains("catalog/teams/c1.yaml | +0 -") && diff.status.code() == Some(1),
+        "{}",
+        stdout(&diff)
+    );
+    assert_eq!(there().len(), 5);
+    // What cannot be read may be what seems to be missing.
+    fs::write(folder.path().join("teams/a.yaml"), "kind: [").unwrap();
+    assert!(run(&["-R", "teams", "--prune", "--yes"]).status.code() == Some(1) && there().len() == 5);
+    fs::write(folder.path().join("teams/a.yaml"), team("a", "a1", "")).unwrap();
+    let pruned = run(&["-R", "teams", "--prune", "--yes"]);
+    assert!(pruned.status.success() && stdout(&pruned).ends_with("2 deleted, 2 unchanged\n"), "{}", stdout(&pruned));
+    assert_eq!(there(), ["teams/a1.yaml", "teams/b1.yaml", "teams/o1.yaml"]);
+    assert_eq!(stderr(&run(&["-R", "teams"])), "");
+}
+
+#[test]
 fn habits_of_kubectl_get_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, hint) in [

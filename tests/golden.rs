@@ -79,8 +79,9 @@ fn run(case: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     graft(&mut actual, "requests", &FileTree::read(&workspace.join("requests")).unwrap());
-    // The request itself, and what the repositories hold too, would only stand here twice.
-    actual.retain(|path, _| !path.contains("/input/") && !path.contains("/metadata/goldpath/"));
+    // The request itself, and what the repositories hold too, would only stand here twice; the note says where it came from.
+    let is_told = |path: &str| !path.contains("/input/") && !path.contains("/metadata/goldpath/");
+    actual.retain(|path, _| is_told(path) && !path.ends_with("/source"));
     actual
 }
 

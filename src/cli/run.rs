@@ -5,7 +5,7 @@
 
 use super::requests::{self, Source, Sources};
 use super::validate::{Fault, unreadable};
-use super::{ConfigArgs, FAILED, Files, Output, WRONG, diagnostics, is_colored, print, tell};
+use super::{ConfigArgs, FAILED, Files, Output, WRONG, diagnostics, is_colored, print, prune, tell};
 use crate::commit::{self, Committed, Task};
 use crate::config::{Config, Remote};
 use crate::diff::{self, FileDiff};
@@ -47,6 +47,12 @@ pub(super) struct Arguments {
     /// Delete the requests, and all that they brought about
     #[arg(long)]
     delete: bool,
+    /// Delete what earlier runs delivered from these files and folders and what is in them no more
+    #[arg(long, conflicts_with = "delete")]
+    prune: bool,
+    /// Do not ask before anything is pruned
+    #[arg(long, requires = "prune")]
+    yes: bool,
     /// Show what would change, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -73,6 +79,9 @@ pub(super) struct DiffArguments {
     /// Compare with the requests deleted
     #[arg(long)]
     delete: bool,
+    /// Compare with what `run --prune` would delete too
+    #[arg(long, conflicts_with = "delete")]
+    prune: bool,
     /// Show only how many lines change in each file
     #[arg(long)]
     stat: bool,
@@ -153,22 +162,39 @@ struct Shown {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { files, place, delete, dry_run, diff, quiet, verbose, output } = arguments;
+    let Arguments { files, place, delete, prune, yes, dry_run, diff, quiet, verbose, output } = arguments;
     let extent = if *dry_run { Extent::DryRun } else { Extent::Whole };
     let shown = Shown { quiet: *quiet, verbose: *verbose, only_diff: false, stat: false, output: *output };
-    let ended = run_all(files, place, *delete, extent, *diff || *dry_run, &shown)?;
+    let pruning = match (prune, yes) {
+        (false, _) => Pruning::No,
+        (true, false) => Pruning::Asked,
+        (true, true) => Pruning::Agreed,
+    };
+    let action = if *delete { Action::Delete } else { Action::Configure };
+    let ended = run_all(files, place, Task { action, extent, with_diff: *diff || *dry_run }, pruning, &shown)?;
     Ok(ended.exit_code())
 }
 
 pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
-    let DiffArguments { files, place, delete, stat, output } = arguments;
+    let DiffArguments { files, place, delete, prune, stat, output } = arguments;
     let shown = Shown { quiet: false, verbose: false, only_diff: true, stat: *stat, output: *output };
-    let ended = run_all(files, place, *delete, Extent::DryRun, true, &shown)?;
+    let action = if *delete { Action::Delete } else { Action::Configure };
+    let pruning = if *prune { Pruning::Agreed } else { Pruning::No };
+    let ended = run_all(files, place, Task { action, extent: Extent::DryRun, with_diff: true }, pruning, &shown)?;
     Ok(match ended {
         Ended { wrong: false, failed: false, changed: true } => ExitCode::from(1),
         Ended { wrong: false, failed: false, changed: false } => ExitCode::SUCCESS,
         _ => ExitCode::from(FAILED),
     })
+}
+
+/// Whether what is in the files no more is deleted.
+#[derive(Clone, Copy)]
+enum Pruning {
+    No,
+    /// If somebody agrees.
+    Asked,
+    Agreed,
 }
 
 /// How all of it ended.
@@ -189,18 +215,10 @@ impl Ended {
     }
 }
 
-fn run_all(
-    files: &Files,
-    place: &PlaceArgs,
-    delete: bool,
-    extent: Extent,
-    with_diff: bool,
-    shown: &Shown,
-) -> Result<Ended> {
+fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown: &Shown) -> Result<Ended> {
     let mut config = place.config.load()?;
-    let Sources { sources, notes } = requests::read(files)?;
-    let action = if delete { Action::Delete } else { Action::Configure };
-    let task = Task { action, extent, with_diff };
+    let Sources { sources, mut notes } = requests::read(files)?;
+    let Task { action, extent, .. } = task;
     // A dry run neither makes a workspace nor waits for one.
     let dry_workspace = if extent == Extent::DryRun { Some(TempDir::new()?) } else { None };
     let _lock = if dry_workspace.is_none() { Some(open_workspace(&place.workspace)?) } else { None };
@@ -217,39 +235,37 @@ fn run_all(
     }
     let batch = Batch::open(&config)?;
     let mut job = Job { workspace: &place.workspace, config: &config, task, now: commit::now()?, batch };
-    let mut verdicts = check(&sources, &config, action).into_iter();
-    let documents: Vec<(&Source, Option<&Node>)> = sources
-        .iter()
-        .flat_map(|source| match &source.documents {
-            Ok(documents) => documents.iter().map(|document| (source, Some(document))).collect(),
-            Err(_) => vec![(source, None)],
-        })
-        .collect();
-    let mut progress = Progress::new(documents.len(), shown);
+    let verdicts = check(&sources, &config, action);
+    let mut progress = Progress::new(verdicts.len(), shown);
     let mut told = Told { ended: Ended::default(), entries: Vec::new(), color: is_colored(&std::io::stderr()) };
-    for together in documents.chunks(TOGETHER) {
-        let mut waiting = Vec::new();
-        for (source, document) in together {
-            let Some(document) = document else {
-                waiting.push((*source, None, Vec::new(), Ok(Err(Vec::new()))));
-                continue;
-            };
-            // What is wrong by itself the steps find too, and say so in its status.
-            let Verdict { faults: _, conflicts, warnings } = verdicts.next().unwrap_or_default();
-            let begun = if conflicts.is_empty() { job.begin(document) } else { Ok(Err(conflicts)) };
-            waiting.push((*source, Some(*document), warnings, begun));
+    job.run(&sources, verdicts, &mut told, &mut progress)?;
+    if action == Action::Configure {
+        let identity = |item: set::Item<'_>| Request::read(item.document).ok().map(|request| request.identity);
+        // Of what is wrong it is not known what it is.
+        let is_known =
+            sources.iter().all(|source| source.documents.is_ok() && source.items().all(|i| identity(i).is_some()));
+        let given = sources.iter().flat_map(Source::items).filter_map(identity).collect();
+        let strays = if is_known { prune::find(&place.workspace, files, &given)? } else { Vec::new() };
+        let names: Vec<_> =
+            strays.iter().flat_map(Source::items).filter_map(identity).map(|identity| identity.to_string()).collect();
+        progress.end();
+        match pruning {
+            _ if names.is_empty() => {}
+            Pruning::No => notes.push(format!(
+                "{} came from these files and {} in them no more: `--prune` deletes {}",
+                prune::shown(&names),
+                if names.len() == 1 { "is" } else { "are" },
+                if names.len() == 1 { "it" } else { "them" },
+            )),
+            Pruning::Asked if extent == Extent::Whole && !prune::confirm(&names)? => {
+                notes.push("nothing is deleted".to_owned())
+            }
+            Pruning::Asked | Pruning::Agreed => {
+                job.task.action = Action::Delete;
+                let verdicts = check(&strays, &config, Action::Delete);
+                job.run(&strays, verdicts, &mut told, &mut progress)?;
+            }
         }
-        let index = job.index_diff()?;
-        let committed = job.commit(waiting.iter().find_map(|(.., begun)| begun.as_ref().ok()?.as_ref().ok()));
-        for (source, document, warnings, begun) in waiting {
-            let result = match begun {
-                Ok(Ok(begun)) => job.end(begun, &committed).map(Ok),
-                Ok(Err(faults)) => Ok(Err(faults)),
-                Err(error) => Err(error),
-            };
-            told.tell(source, document, &warnings, result, &mut progress)?;
-        }
-        progress.print_text(&show_diff(&index, shown))?;
     }
     let Told { ended, entries, .. } = told;
     progress.end();
@@ -376,6 +392,49 @@ struct Begun {
 }
 
 impl Job<'_> {
+    /// Runs the steps on every document, a thousand at a time together.
+    fn run(
+        &mut self,
+        sources: &[Source],
+        verdicts: Vec<Verdict>,
+        told: &mut Told,
+        progress: &mut Progress<'_>,
+    ) -> Result<()> {
+        let documents: Vec<(&Source, Option<&Node>)> = sources
+            .iter()
+            .flat_map(|source| match &source.documents {
+                Ok(documents) => documents.iter().map(|document| (source, Some(document))).collect(),
+                Err(_) => vec![(source, None)],
+            })
+            .collect();
+        let mut verdicts = verdicts.into_iter();
+        for together in documents.chunks(TOGETHER) {
+            let mut waiting = Vec::new();
+            for (source, document) in together {
+                let Some(document) = document else {
+                    waiting.push((*source, None, Vec::new(), Ok(Err(Vec::new()))));
+                    continue;
+                };
+                // What is wrong by itself the steps find too, and say so in its status.
+                let Verdict { faults: _, conflicts, warnings } = verdicts.next().unwrap_or_default();
+                let begun = if conflicts.is_empty() { self.begin(document) } else { Ok(Err(conflicts)) };
+                waiting.push((*source, Some(*document), warnings, begun));
+            }
+            let index = self.index_diff()?;
+            let committed = self.commit(waiting.iter().find_map(|(.., begun)| begun.as_ref().ok()?.as_ref().ok()));
+            for (source, document, warnings, begun) in waiting {
+                let result = match begun {
+                    Ok(Ok(begun)) => self.end(begun, &committed, &source.name).map(Ok),
+                    Ok(Err(faults)) => Ok(Err(faults)),
+                    Err(error) => Err(error),
+                };
+                told.tell(source, document, &warnings, result, progress)?;
+            }
+            progress.print_text(&show_diff(&index, progress.shown))?;
+        }
+        Ok(())
+    }
+
     /// Begins the steps on one request, or gives its faults, with their places in its file.
     fn begin(&mut self, document: &Node) -> Result<Result<Begun, Vec<Violation>>> {
         // A deletion asks for no more than who it is.
@@ -463,9 +522,18 @@ impl Job<'_> {
     }
 
     /// Ends the steps on one request.
-    fn end(&self, begun: Begun, committed: &Result<BTreeMap<Role, Option<String>>, String>) -> Result<Report> {
+    fn end(
+        &self,
+        begun: Begun,
+        committed: &Result<BTreeMap<Role, Option<String>>, String>,
+        source: &str,
+    ) -> Result<Report> {
         let Begun { mut report, folders, before, staged, is_done, .. } = begun;
         let is_deletion = self.task.action == Action::Delete;
+        let folder = folders.input.parent().context("it has no folder")?;
+        if !is_deletion && self.task.extent == Extent::Whole {
+            prune::remember(folder, source)?;
+        }
         if is_done {
             if self.task.extent == Extent::DryRun && report.outcome == "unchanged" && report.is_changed() {
                 report.outcome = if is_deletion { "would be deleted" } else { "would change" };
@@ -510,7 +578,6 @@ impl Job<'_> {
                     (report.phase, report.message, ended) = (Some(phase), Some(message), end);
                 }
                 if is_deletion && ended {
-                    let folder = folders.input.parent().context("it has no folder")?;
                     fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
                 }
             }

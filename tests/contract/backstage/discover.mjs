@@ -92,7 +92,8 @@ function run(teams, outcome, ...options) {
   writeFileSync(join(folder, 'platform.yaml'), stringify(config));
   const requests = teams.map(spec => {
     const metadata = { name: `${spec.id}-request` };
-    return stringify({ apiVersion: 'platform.kratix.io/v1alpha1', kind: 'Team', metadata, spec });
+    // A `no` is put in quotes, which kubectl needs.
+    return stringify({ apiVersion: 'platform.kratix.io/v1alpha1', kind: 'Team', metadata, spec }, { version: '1.1' });
   });
   writeFileSync(join(folder, 'team.yaml'), requests.join('---\n'));
   const args = ['run', '--config', 'platform.yaml', '--output', 'json', '-f', 'team.yaml', ...options];
