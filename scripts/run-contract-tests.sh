@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Proves what only the real tools can of what we generate: that the API server takes each Promise's CRD, refuses what its
-# rules forbid, reads each scalar as goldpath does, takes every golden manifest, and gives a Team's groups exactly their rights; that Backstage's own validator
-# takes every golden entity, and that a Backstage shows what is delivered, changed, deleted; that Terraform and the
-# provider's schema take every golden root module, and Gitea too: applied for real, planned empty after, destroyed.
+# rules forbid, reads each scalar as goldpath does, takes every golden manifest, and gives a Team's groups exactly their
+# rights; that the JSON Schema for editors takes and refuses the same; that Backstage's own validator takes every golden
+# entity, and that a Backstage shows what is delivered, changed, deleted; that Terraform and the provider's schema take every
+# golden root module, and Gitea too: applied for real, planned empty after, destroyed.
 # Needs cargo, curl, git, node, npm, kubectl, terraform, and servers that may be written to; what it makes there it removes:
 #   KUBECONFIG             a Kubernetes API server
 #   GITEA_URL              a Gitea, with
@@ -67,6 +68,8 @@ need BACKSTAGE_URL "a Backstage"
 need_file BACKSTAGE_LOG "what BACKSTAGE_URL prints"
 need BACKSTAGE_ORGANIZATION "where BACKSTAGE_URL discovers catalogs"
 
+promises=(promises/*/)
+promises=("${promises[@]%/}")
 catalogs=(promises/*/cases/*/expected/catalog)
 [ ${#catalogs[@]} -gt 0 ] || fail "there is no golden catalog"
 manifests=(promises/*/cases/*/expected/requests/*/*/*/output/*.yaml)
@@ -88,6 +91,7 @@ export GITEA_TOKEN GITEA_BASE_URL=$GITEA_URL SSL_CERT_FILE=$GITEA_CA_FILE NODE_E
 export TF_IN_AUTOMATION=true CHECKPOINT_DISABLE=true
 
 backstage() {
+  node $tests/schemas.mjs "${promises[@]}"
   node $tests/backstage/validate.mjs "${catalogs[@]}"
   node $tests/backstage/discover.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath"
 }
@@ -97,9 +101,9 @@ kubernetes() {
   kubectl create namespace "$namespace" >/dev/null
   kubectl label namespace "$namespace" "$label=true" >/dev/null
   local promise
-  for promise in promises/*/; do node $tests/kubernetes/requests.mjs "${promise%/}" "$namespace"; done
-  for promise in promises/*/; do
-    node $tests/kubernetes/scalars.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" "${promise%/}" "$namespace"
+  for promise in "${promises[@]}"; do
+    node $tests/kubernetes/requests.mjs "$promise" "$namespace"
+    node $tests/kubernetes/scalars.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" "$promise" "$namespace"
   done
   TMPDIR=$work node $tests/kubernetes/platform.mjs "$namespace" promises/*/
   node $tests/kubernetes/manifests.mjs "${manifests[@]}"

@@ -5,11 +5,13 @@
 
 mod diagnostics;
 mod generate;
+mod init;
 mod policy;
 mod prune;
 mod render;
 mod requests;
 mod run;
+mod schema;
 mod step;
 mod terraform;
 mod validate;
@@ -48,6 +50,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a first request and a configuration, to begin with
+    Init(init::Arguments),
     /// Check requests, and show every fault where it stands
     Validate(validate::Arguments),
     /// Render requests as manifests, Backstage entities or Terraform, and deliver nothing
@@ -58,6 +62,8 @@ enum Command {
     Run(run::Arguments),
     /// Check plans of Terraform against the platform's rules
     Policy(policy::Arguments),
+    /// Print the JSON Schema of a kind of request, for editors
+    Schema(schema::Arguments),
     /// Bring the generated files of this repository up to date
     #[command(hide = true)]
     Generate(generate::Arguments),
@@ -192,6 +198,8 @@ impl Cli {
             Command::Run(arguments) => run::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Policy(arguments) => policy::run(&arguments),
+            Command::Init(arguments) => init::run(&arguments),
+            Command::Schema(arguments) => schema::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
             Command::Terraform(arguments) => terraform::run(&arguments),
             Command::Completions { shell } => {

@@ -92,7 +92,8 @@ fn doubles(items: &[Item<'_>], known: &[Known]) -> Vec<(usize, String, Refusal)>
     let mut found = Vec::new();
     for same in objects.values().filter(|same| same.len() > 1) {
         for (request, other) in each_with_another(same).map(|(a, b)| (&known[a], &known[b])) {
-            let message = format!("{} is also in {}", request.identity, items[other.index].place);
+            let message =
+                format!("`{}` is {}, as in {}", request.identity.name, request.identity, items[other.index].place);
             let refusal = Refusal::new("duplicate", message).help("give one of the two another name");
             found.push((request.index, "metadata.name".to_owned(), refusal));
         }
@@ -210,17 +211,17 @@ mod tests {
         assert_eq!(
             told(&[team("a", "alpha", ""), team("b", "beta", ""), team("a", "gamma", ""), team("c", "beta", "")]),
             [
-                vec!["metadata.name duplicate Team default/a is also in f:2"],
+                vec!["metadata.name duplicate `a` is Team default/a, as in f:2"],
                 vec!["spec.id taken `beta` is also that of Team default/c, in f:3"],
-                vec!["metadata.name duplicate Team default/a is also in f:0"],
+                vec!["metadata.name duplicate `a` is Team default/a, as in f:0"],
                 vec!["spec.id taken `beta` is also that of Team default/b, in f:1"],
             ]
         );
         assert_eq!(
             told(&[team("a", "alpha", ""), team("a", "alpha", "")]).concat(),
             [
-                "metadata.name duplicate Team default/a is also in f:1",
-                "metadata.name duplicate Team default/a is also in f:0"
+                "metadata.name duplicate `a` is Team default/a, as in f:1",
+                "metadata.name duplicate `a` is Team default/a, as in f:0"
             ]
         );
     }

@@ -88,7 +88,7 @@ fn a_wrong_request_does_not_stop_the_others() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).starts_with("Team default/example-team: committed\n"));
     assert!(
-        stderr(&output).starts_with("error[reserved]: `api` is a name that Gitea reserves\n --> ./a.yaml:6:7\n"),
+        stderr(&output).starts_with("error[reserved]: `api` is a name that Gitea reserves\n --> ./a.yaml:7:7\n"),
         "{}",
         stderr(&output)
     );
@@ -104,7 +104,7 @@ fn programs_hear_of_wrong_requests_too() {
     let entries: Value = serde_json::from_slice(&output.stdout).unwrap();
     let outcomes: Vec<_> = entries.as_array().unwrap().iter().map(|e| e["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["wrong", "wrong", "committed"]);
-    assert_eq!((&entries[0]["faults"][0]["rule"], &entries[0]["faults"][0]["line"]), (&"reserved".into(), &6.into()));
+    assert_eq!((&entries[0]["faults"][0]["rule"], &entries[0]["faults"][0]["line"]), (&"reserved".into(), &7.into()));
     assert_eq!(
         (&entries[1]["faults"][0]["rule"], &entries[1]["faults"][0]["file"]),
         (&"unreadable".into(), &"./b.yaml".into())
@@ -138,7 +138,7 @@ fn faults_for_programs_have_their_place() {
     let faults: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(faults.as_array().unwrap().len(), 1);
     let fault = &faults[0];
-    assert_eq!((&fault["file"], &fault["line"], &fault["column"]), (&"bad.yaml".into(), &8.into(), &3.into()));
+    assert_eq!((&fault["file"], &fault["line"], &fault["column"]), (&"bad.yaml".into(), &9.into(), &3.into()));
     assert_eq!(
         (&fault["path"], &fault["rule"], &fault["suggestion"]),
         (&"spec.emial".into(), &"unknown-field".into(), &"email".into())
@@ -152,7 +152,7 @@ fn the_same_object_twice_is_a_fault() {
     fs::write(folder.path().join("twice.yaml"), format!("{EXAMPLE}---\n{EXAMPLE}")).unwrap();
     let output = goldpath(folder.path(), &["validate", "-f", "twice.yaml"]);
     assert!(
-        stdout(&output).contains("error[duplicate]") && stdout(&output).contains("twice.yaml:13:9"),
+        stdout(&output).contains("error[duplicate]") && stdout(&output).contains("twice.yaml:15:9"),
         "{}",
         stdout(&output)
     );
@@ -325,6 +325,34 @@ fn what_is_in_the_files_no_more_is_pruned_when_that_is_asked_for() {
     assert!(pruned.status.success() && stdout(&pruned).ends_with("2 deleted, 2 unchanged\n"), "{}", stdout(&pruned));
     assert_eq!(there(), ["teams/a1.yaml", "teams/b1.yaml", "teams/o1.yaml"]);
     assert_eq!(stderr(&run(&["-R", "teams"])), "");
+}
+
+#[test]
+fn whoever_begins_has_a_request_a_configuration_and_a_schema_for_the_editor() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = || goldpath(folder.path(), &["init", "first"]);
+    let output = init();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).ends_with("next: `goldpath diff first/team.yaml`, then `goldpath run first/team.yaml`\n"));
+    let read = |name: &str| fs::read_to_string(folder.path().join("first").join(name)).unwrap();
+    assert!(read("team.yaml").starts_with("# yaml-language-server: $schema=schemas/team.json\n"));
+    assert_eq!(read("schemas/team.json"), stdout(&goldpath(folder.path(), &["schema", "team"])));
+    assert_eq!(read("schemas/team.json"), stdout(&goldpath(folder.path(), &["schema", "Team"])));
+    let validate = ["validate", "first/team.yaml", "--config", "first/goldpath.yaml"];
+    assert_eq!(support::transcript(&goldpath(folder.path(), &validate)), "no fault in 1 request\nexit 0\n");
+    assert_eq!(goldpath(folder.path(), &["diff", "first/team.yaml"]).status.code(), Some(1));
+    let again = init();
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        stderr(&again)
+            .starts_with("error: first/team.yaml, first/goldpath.yaml, first/schemas/team.json would be over")
+    );
+    let unknown = goldpath(folder.path(), &["schema", "Teem"]);
+    assert!(
+        unknown.status.code() == Some(2) && stderr(&unknown).contains("the kinds are Team"),
+        "{}",
+        stderr(&unknown)
+    );
 }
 
 #[test]

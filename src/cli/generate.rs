@@ -1,6 +1,6 @@
 //! `goldpath generate`: what is made from the Rust types, in this repository.
 
-use super::{WRONG, tell};
+use super::{WRONG, schema, tell};
 use crate::file_tree::write_file;
 use crate::promise::{PROMISES, Promise};
 use anyhow::{Context, Result};
@@ -24,9 +24,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut stale = false;
+    let mut files = Vec::new();
     for promise in &PROMISES {
         let path = arguments.root.join("promises").join(promise.name).join("promise.yaml");
         let (old, new) = regenerate(promise, &path)?;
+        files.push((path, old, new));
+        let path = arguments.root.join("schemas").join(format!("{}.json", promise.name));
+        let old = fs::read_to_string(&path).unwrap_or_default();
+        files.push((path, old, schema::text(promise)?));
+    }
+    for (path, old, new) in files {
         if old == new {
             continue;
         }
@@ -54,7 +61,7 @@ fn regenerate(promise: &Promise, path: &Path) -> Result<(String, String)> {
 
 /// The CRD, without what is empty, and without `nullable`: schemars takes an `Option` for a value
 /// that may be null, we for a field that may be left out.
-fn definition(promise: &Promise) -> Result<serde_json::Value> {
+pub(super) fn definition(promise: &Promise) -> Result<serde_json::Value> {
     let mut definition = serde_json::to_value((promise.definition)())?;
     remove_nullable(&mut definition);
     if let Some(names) = definition.pointer_mut("/spec/names").and_then(|n| n.as_object_mut()) {

@@ -1,6 +1,7 @@
 // kubectl, and the YAML that it is given. Whatever the tests leave on the server carries LABEL.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseAllDocuments } from 'yaml';
 
@@ -34,4 +35,30 @@ export async function until(seconds, what, done) {
     if (Date.now() > end) throw new Error(`waited ${seconds} s for ${what}`);
     await new Promise(resolve => setTimeout(resolve, 300));
   }
+}
+
+/** A value of a table, with its long texts and lists. */
+export function spelledOut(value) {
+  if (value === null || typeof value !== 'object') return value;
+  if (value.$repeat) return value.$repeat[0].repeat(value.$repeat[1]) + (value.$repeat[2] ?? '');
+  if (value.$list) {
+    const [item, times] = value.$list;
+    return Array.from({ length: times }, (_, number) => JSON.parse(JSON.stringify(item).replaceAll('#', number)));
+  }
+  if (Array.isArray(value)) return value.map(spelledOut);
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, spelledOut(inner)]));
+}
+
+/** The request of a row of a table. */
+export function objectOf(table, row, namespace) {
+  const { spec, ...rest } = table.base;
+  const merged = { ...spec, ...spelledOut(row.spec ?? {}) };
+  for (const name of row.without ?? []) delete merged[name];
+  return { ...rest, metadata: { name: 'contract', namespace }, ...(row.root ?? { spec: merged }) };
+}
+
+/** Every row of a Promise's table, with its request. */
+export function requestsOf(promise) {
+  const [table] = readYaml(join(import.meta.dirname, `${promise}.yaml`));
+  return table.requests.map(row => ({ row, object: objectOf(table, row, 'default') }));
 }

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { LABEL, kubectl, must, readYaml, until } from './lib.mjs';
+import { LABEL, kubectl, must, objectOf, readYaml, spelledOut, until } from './lib.mjs';
 
 const AT_ONCE = 4;
 const [folder, namespace] = process.argv.slice(2);
@@ -20,24 +20,6 @@ const fault = (what, message) => {
   console.error(`${basename(folder)}: ${what}: ${message}`);
 };
 
-function spelledOut(value) {
-  if (value === null || typeof value !== 'object') return value;
-  if (value.$repeat) return value.$repeat[0].repeat(value.$repeat[1]) + (value.$repeat[2] ?? '');
-  if (value.$list) {
-    const [item, times] = value.$list;
-    return Array.from({ length: times }, (_, number) => JSON.parse(JSON.stringify(item).replaceAll('#', number)));
-  }
-  if (Array.isArray(value)) return value.map(spelledOut);
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, spelledOut(inner)]));
-}
-
-function objectOf(row) {
-  const { spec, ...rest } = table.base;
-  const merged = { ...spec, ...spelledOut(row.spec ?? {}) };
-  for (const name of row.without ?? []) delete merged[name];
-  return { ...rest, metadata: { name: 'contract', namespace }, ...(row.root ?? { spec: merged }) };
-}
-
 function holds(have, want) {
   if (want === null || typeof want !== 'object' || Array.isArray(want)) return isDeepStrictEqual(have, want);
   return Object.entries(want).every(([key, value]) => holds(have?.[key], value));
@@ -46,7 +28,7 @@ function holds(have, want) {
 async function ask(row) {
   const verb = row.update ? 'replace' : 'create';
   const args = [verb, '--dry-run=server', '--validate=strict', '-o', 'json', '-f', '-'];
-  const object = objectOf(row);
+  const object = objectOf(table, row, namespace);
   if (!row.update) object.metadata.name = 'another';
   const { code, stdout, stderr } = await kubectl(args, JSON.stringify(object));
   if (row.refused) {
@@ -83,7 +65,7 @@ const example = readFileSync(join(folder, 'resource-request.yaml'), 'utf8');
 const asItIs = await kubectl(['create', '--dry-run=server', '--validate=strict', '-n', namespace, '-f', '-'], example);
 if (asItIs.code !== 0) fault('resource-request.yaml', asItIs.stderr.trim());
 
-await must(['create', '--validate=strict', '-f', '-'], JSON.stringify(objectOf({})));
+await must(['create', '--validate=strict', '-f', '-'], JSON.stringify(objectOf(table, {}, namespace)));
 const [head] = (await must(['get', resource, '-n', namespace])).split('\n');
 const columns = head.split(/\s{2,}/).filter(Boolean);
 if (!isDeepStrictEqual(columns, table.columns)) fault('printer columns', `are ${columns.join(', ')}`);
