@@ -74,6 +74,15 @@ pub fn record(
     })
 }
 
+/// Says that a request is refused that was not rendered.
+///
+/// # Errors
+/// As [`run`].
+pub fn refuse_unrendered(folders: &Folders, refusal: &Violation, now: Timestamp) -> Result<()> {
+    folders.clear_verdict()?;
+    refuse(folders, &folders.read_object()?, "Delivered", std::slice::from_ref(refusal), now)
+}
+
 /// Tells what is done in a repository.
 type Done<'d> = Box<dyn FnMut(Role, Outcome) -> Result<()> + 'd>;
 

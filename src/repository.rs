@@ -8,7 +8,7 @@ mod gitea;
 pub(crate) mod index;
 pub(crate) mod inventory;
 
-use crate::config::{self, Author, Config, Location, Remote};
+use crate::config::{self, Author, Config, GitRemote, Location, Remote};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::kratix::Action;
@@ -16,13 +16,13 @@ use crate::names::Username;
 use crate::promise::{Accounts, Role};
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use inventory::Plan;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
 pub use git::create as create_repository;
 pub(crate) use gitea::{Api, User, snapshot};
@@ -321,18 +321,21 @@ pub fn deliver(
 pub struct Batch(BTreeMap<Role, git::Batch>);
 
 impl Batch {
-    /// Opens every repository; none where one of them is elsewhere.
+    /// Opens every repository; none where one of them is elsewhere. In a dry run nobody has to wait.
     ///
     /// # Errors
-    /// A repository that cannot be read.
-    pub fn open(config: &Config) -> Result<Option<Self>> {
+    /// A repository that cannot be read, or that is there for two roles.
+    pub fn open(config: &Config, extent: Extent) -> Result<Option<Self>> {
+        let mut paths = BTreeSet::new();
+        for remote in config.repositories.values() {
+            let Remote::Git(GitRemote { url: Location::Path(path), .. }) = remote else { return Ok(None) };
+            let is_new = paths.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+            ensure!(is_new, "{} cannot be both the catalog's and the infrastructure's repository", path.display());
+        }
         let mut batches = BTreeMap::new();
         for (role, remote) in &config.repositories {
-            match remote {
-                Remote::Git(remote) if matches!(remote.url, Location::Path(_)) => {
-                    batches.insert(*role, git::Batch::open(remote, *role, &config.catalog_index)?);
-                }
-                _ => return Ok(None),
+            if let Remote::Git(remote) = remote {
+                batches.insert(*role, git::Batch::open(remote, *role, &config.catalog_index, extent)?);
             }
         }
         Ok(Some(Self(batches)))
@@ -358,13 +361,15 @@ impl Batch {
         Ok(outcomes)
     }
 
-    /// How the catalog's index changes by all that is staged.
+    /// How the catalog's index changes by all that is staged; not at all where it is not ours, and all are refused for it.
     ///
     /// # Errors
     /// A repository that cannot be read.
-    pub fn index_diff(&mut self) -> Result<Vec<FileDiff>, Undelivered> {
-        let catalog = self.0.get_mut(&Role::Catalog).map(git::Batch::stage_index);
-        Ok(catalog.transpose()?.unwrap_or_default())
+    pub fn index_diff(&mut self) -> Result<Vec<FileDiff>> {
+        match self.0.get_mut(&Role::Catalog).map(git::Batch::stage_index) {
+            Some(Err(Undelivered::Index { .. })) | None => Ok(Vec::new()),
+            Some(diff) => Ok(diff?),
+        }
     }
 
     /// Commits what is staged, of which `one` is one. Gives the commit that each repository is at.

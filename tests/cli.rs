@@ -308,7 +308,8 @@ fn what_is_in_the_files_no_more_is_pruned_when_that_is_asked_for() {
     assert!(stderr(&run(&["teams"])).starts_with(&note[..note.len() - 6]));
 
     let asked = run(&["-R", "teams", "--prune"]);
-    let why = "error: `--prune` would delete Team default/c, Team default/d: nobody is here to be asked, so say `--yes` too\n";
+    let why = "error: `--prune` would delete Team default/c, Team default/d: nobody is here to be asked, so say `--yes` too; \
+               nothing was done\n";
     assert_eq!((asked.status.code(), stderr(&asked), there().len()), (Some(2), why, 5));
     let diff = goldpath(folder.path(), &["diff", "-R", "teams", "--prune", "--stat"]);
     assert!(
@@ -325,6 +326,214 @@ fn what_is_in_the_files_no_more_is_pruned_when_that_is_asked_for() {
     assert!(pruned.status.success() && stdout(&pruned).ends_with("2 deleted, 2 unchanged\n"), "{}", stdout(&pruned));
     assert_eq!(there(), ["teams/a1.yaml", "teams/b1.yaml", "teams/o1.yaml"]);
     assert_eq!(stderr(&run(&["-R", "teams"])), "");
+}
+
+/// A workspace with three Teams of a folder, and git in it.
+struct Three(tempfile::TempDir);
+
+impl Three {
+    fn new() -> Self {
+        let three = Self(tempfile::tempdir().unwrap());
+        for n in 1..=3 {
+            three.write(&format!("t/{n}.yaml"), &team(&format!("t{n}"), &format!("id{n}"), ""));
+        }
+        assert!(three.run(&["run", "t"]).status.success());
+        three
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.0.path().join(path).parent().unwrap()).unwrap();
+        fs::write(self.0.path().join(path), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        goldpath(self.0.path(), arguments)
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let mut git = std::process::Command::new("git");
+        git.current_dir(self.0.path())
+            .args(["-c", "user.name=by hand", "-c", "user.email=by@hand.example"])
+            .args(arguments);
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Somebody changes a repository by hand, in a clone of it.
+    fn by_hand(&self, repository: &str, change: impl FnOnce(&Path)) {
+        let clone = tempfile::tempdir().unwrap();
+        let path = clone.path().to_str().unwrap();
+        self.git(&["clone", "-q", "-b", "main", &format!(".goldpath/{repository}.git"), path]);
+        change(clone.path());
+        self.git(&["-C", path, "add", "-A"]);
+        self.git(&["-C", path, "commit", "-qm", "by hand"]);
+        self.git(&["-C", path, "push", "-q"]);
+    }
+
+    fn tree(&self, repository: &str) -> goldpath::file_tree::FileTree {
+        tree_of(&self.0.path().join(format!(".goldpath/{repository}.git")))
+    }
+
+    fn entries(&self) -> usize {
+        walk(&self.0.path().join(".goldpath"))
+    }
+}
+
+fn walk(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { 1 + walk(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn packs_become_one_and_nothing_in_them_is_lost() {
+    let three = Three::new();
+    let git = |arguments: &[&str]| three.git(&[&["-C", ".goldpath/catalog.git"], arguments].concat());
+    git(&["tag", "-a", "v1", "-m", "v1", "main"]);
+    three.write("blob", "of nobody's tree\n");
+    let blob = git(&["hash-object", "-w", "../../blob"]);
+    let kept = git(&["commit-tree", "main^{tree}", "-m", "nothing leads here"]);
+    git(&["gc", "-q", "--prune=never"]);
+    let packs = || fs::read_dir(three.0.path().join(".goldpath/catalog.git/objects/pack")).unwrap().count();
+    let mut most = 0;
+    for n in 0..25 {
+        three.write("t/1.yaml", &team("t1", "id1", &format!(", description: run {n}")));
+        assert!(three.run(&["run", "t"]).status.success());
+        most = most.max(packs());
+    }
+    assert!(most > 30 && packs() < 20, "{most} files of packs at most, {} in the end", packs());
+    git(&["fsck", "--strict"]);
+    assert_eq!([git(&["cat-file", "-t", "v1"]), git(&["cat-file", "-t", &blob])], ["tag", "blob"]);
+    assert_eq!(
+        (git(&["cat-file", "-t", &kept]).as_str(), git(&["rev-list", "--count", "main"]).as_str()),
+        ("commit", "26")
+    );
+}
+
+#[test]
+fn what_is_passed_over_or_came_from_elsewhere_is_not_pruned() {
+    let three = Three::new();
+    let prune = || {
+        let output = three.run(&["run", "--prune", "--yes", "-R", "t"]);
+        (
+            support::transcript(&output),
+            three.tree("catalog").paths().filter(|path| path.as_str().starts_with("teams/")).count(),
+        )
+    };
+    for (path, name) in [("t/other.txt", "x1"), ("t/.h/hidden.yaml", "x2"), ("u/else.yaml", "x3")] {
+        three.write(path, &team(name, name, ""));
+        assert!(three.run(&["run", path]).status.success());
+    }
+    let (said, teams) = prune();
+    assert_eq!(teams, 6, "{said}");
+    // A slip in its group: the file is there, and passed over.
+    three.write("t/1.yaml", &team("t1", "id1", "").replace("kratix.io", "kratix.oi"));
+    let (said, teams) = prune();
+    assert!(teams == 6 && said.contains("is none of this platform's"), "{said}");
+    // From stdin last, whatever was before.
+    fs::remove_file(three.0.path().join("t/1.yaml")).unwrap();
+    let mut child =
+        binary("goldpath").current_dir(three.0.path()).args(["run", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(team("t1", "id1", "").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(prune().1, 6);
+    // A link that is gone, whatever it led to.
+    std::os::unix::fs::symlink("../u/else.yaml", three.0.path().join("t/link.yaml")).unwrap();
+    assert!(three.run(&["run", "t"]).status.success());
+    fs::remove_file(three.0.path().join("t/link.yaml")).unwrap();
+    assert_eq!(prune().1, 5);
+    // The object's input is not needed for that.
+    fs::remove_file(three.0.path().join("t/2.yaml")).unwrap();
+    fs::remove_file(three.0.path().join(".goldpath/requests/team/default/t2/input/object.yaml")).unwrap();
+    assert_eq!(prune().1, 4);
+    // The same Team by another name.
+    three.write("t/3.yaml", &team("t3-new", "id3", ""));
+    let (said, teams) = prune();
+    assert!(
+        teams == 4 && said.contains("Team default/t3: deleted") && said.contains("Team default/t3-new: committed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_somebody_did_by_hand_holds_up_nobody_else_and_a_look_foresees_it() {
+    let three = Three::new();
+    three.by_hand("infrastructure", |folder| {
+        fs::remove_dir_all(folder.join("teams/id1")).unwrap();
+        fs::write(folder.join("teams/id1"), "in the way").unwrap();
+    });
+    three.by_hand("catalog", |folder| {
+        fs::remove_file(folder.join("teams/id3.yaml")).unwrap();
+        fs::create_dir(folder.join("teams/id3.yaml")).unwrap();
+        fs::write(folder.join("teams/id3.yaml/file"), "in the way").unwrap();
+    });
+    three.write("t/2.yaml", &team("t2", "id2", ", description: goes on"));
+    let before = three.entries();
+    let dry = three.run(&["run", "t", "--dry-run"]);
+    assert!(stdout(&dry).ends_with("1 would change, 2 refused\n"), "{}", support::transcript(&dry));
+    assert_eq!(three.entries(), before, "a look writes something");
+    let run = three.run(&["run", "t"]);
+    assert!(
+        run.status.code() == Some(1) && stdout(&run).ends_with("1 committed, 2 refused\n"),
+        "{}",
+        support::transcript(&run)
+    );
+    assert!(
+        stderr(&run).contains("`teams/id1/backend.tf` in infrastructure belongs to no request"),
+        "{}",
+        stderr(&run)
+    );
+
+    three.by_hand("catalog", |folder| {
+        fs::write(folder.join("user.yaml"), "apiVersion: backstage.io/v1alpha1\nkind: User\n").unwrap();
+    });
+    let diff = three.run(&["diff", "t/2.yaml", "--stat"]);
+    assert_eq!((diff.status.code(), stdout(&diff)), (Some(1), "catalog/catalog-info.yaml | +3 -0\n"));
+    let run = three.run(&["run", "t/2.yaml"]);
+    let note = "note: `catalog-info.yaml` in catalog is brought up to date: it lists what holds entities now\n";
+    assert_eq!((stdout(&run), stderr(&run)), ("Team default/t2: unchanged\n1 unchanged\n", note));
+    three.by_hand("catalog", |folder| fs::remove_file(folder.join(".goldpath/team/default/t2.yaml")).unwrap());
+    let run = three.run(&["run", "t/2.yaml"]);
+    assert!(stdout(&run).contains("    ~ .goldpath/team/default/t2.yaml\n") && stdout(&run).ends_with("1 committed\n"));
+
+    three.by_hand("catalog", |folder| fs::write(folder.join("catalog-info.yaml"), "by: hand\n").unwrap());
+    for arguments in [&["run", "t/2.yaml"][..], &["run", "--diff", "t/2.yaml"], &["run", "--dry-run", "t/2.yaml"]] {
+        let output = three.run(arguments);
+        assert!(
+            output.status.code() == Some(1) && stdout(&output).ends_with("1 refused\n"),
+            "{}",
+            support::transcript(&output)
+        );
+    }
+    assert_eq!(three.run(&["diff", "t/2.yaml"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_failure_is_told_whatever_is_to_be_printed() {
+    let three = Three::new();
+    // Another's lock makes nobody wait who only looks.
+    let lock = fs::File::create(three.0.path().join(".goldpath/catalog.git/goldpath.lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(three.run(&["diff", "t"]).status.code(), Some(0));
+    drop(lock);
+    // What the last run said may be damaged.
+    three.write(".goldpath/requests/team/default/t1/metadata/status.yaml", "\u{1}: [");
+    assert_eq!(support::transcript(&three.run(&["diff", "t", "--stat"])), "3 unchanged\nexit 0\n");
+    assert!(three.run(&["run", "t"]).status.success());
+    // A folder of ours that is somebody else's.
+    let output = three.0.path().join(".goldpath/requests/team/default/t1/output");
+    fs::rename(&output, three.0.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(three.0.path().join("elsewhere"), &output).unwrap();
+    let quiet = three.run(&["run", "-q", "t"]);
+    assert!(quiet.status.code() == Some(2) && stderr(&quiet).contains("is a link, and no folder of ours"), "{quiet:?}");
+    let json = three.run(&["run", "-o", "json", "t"]);
+    let entries: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((entries.as_array().unwrap().len(), &entries[0]["outcome"]), (3, &"failed".into()));
+
+    let config = "repositories: {catalog: {url: FOLDER/.goldpath/catalog.git}, infrastructure: {url: FOLDER/.goldpath/../.goldpath/catalog.git}}";
+    three.write("config.yaml", &config.replace("FOLDER", three.0.path().to_str().unwrap()));
+    let one = three.run(&["run", "t", "--config", "config.yaml"]);
+    assert!(one.status.code() == Some(2) && stderr(&one).contains("cannot be both"), "{}", stderr(&one));
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! What earlier runs have delivered from files that are given again, and that is in them no more.
 //!
-//! Each request in a workspace has a note beside it: the file that it came from.
+//! Each request in a workspace has a note beside it: the file that it came from. A request is missing where that file was read
+//! and does not hold it, or is gone from a folder that was read; where a file is passed over, nothing is known of it.
 
-use super::requests::Source;
+use super::requests::{Source, is_read};
 use super::{Files, one_line};
 use crate::document;
 use crate::file_tree::write_file;
-use crate::request::Identity;
+use crate::promise::PROMISES;
+use crate::request::{API_VERSION, Identity, Request};
 use anyhow::{Context, Result, ensure};
-use std::collections::BTreeSet;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -16,13 +19,24 @@ use std::path::{Path, PathBuf};
 /// The note's name, in the folder of a request.
 const NOTE: &str = "source";
 
-/// Notes which file a request came from. What came from stdin has none: nobody can say what is missing there.
+/// Where a file is, by the way that people name it: where it is a link, the link counts.
+fn place(file: &Path) -> Option<PathBuf> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(fs::canonicalize(folder).ok()?.join(file.file_name()?))
+}
+
+/// Notes which file a request came from. What came from stdin has no note: nobody can say what is missing there.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub fn remember(folder: &Path, source: &str) -> Result<()> {
     let note = folder.join(NOTE);
-    let Ok(path) = fs::canonicalize(source) else { return Ok(()) };
+    let Some(path) = place(Path::new(source)).filter(|path| path.exists()) else {
+        if note.exists() {
+            fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))?;
+        }
+        return Ok(());
+    };
     let path = path.to_string_lossy();
     if fs::read(&note).is_ok_and(|old| old == path.as_bytes()) {
         return Ok(());
@@ -30,33 +44,52 @@ pub fn remember(folder: &Path, source: &str) -> Result<()> {
     write_file(&note, path.as_bytes())
 }
 
-/// The requests of a workspace that came from what is given now and are not among `given`, each as the file that it last was.
+/// The requests of a workspace that came from what was read now and are not in it, each with what deletes it. None where
+/// something that was read is no request: it may be one of them.
 ///
 /// # Errors
 /// A workspace that cannot be read.
-pub fn find(workspace: &Path, files: &Files, given: &BTreeSet<Identity>) -> Result<Vec<Source>> {
-    let given_paths: Vec<PathBuf> = files.all().filter_map(|path| fs::canonicalize(path).ok()).collect();
-    let is_from = |file: &Path| {
-        given_paths.iter().any(|path| {
-            file == path
-                || file.parent() == Some(path)
-                || files.recursive && file.ancestors().any(|above| above == path)
-        })
+pub fn find(workspace: &Path, files: &Files, sources: &[Source]) -> Result<Vec<(Identity, Source)>> {
+    let (mut given, mut read) = (BTreeSet::new(), BTreeMap::new());
+    for source in sources {
+        let Ok(documents) = &source.documents else { return Ok(Vec::new()) };
+        for document in documents {
+            match Request::read(document) {
+                Ok(request) => drop(given.insert(request.identity.path())),
+                Err(_) => return Ok(Vec::new()),
+            }
+        }
+        read.extend(place(Path::new(&source.name)).map(|path| (path, source.is_whole)));
+    }
+    let folders: Vec<PathBuf> =
+        files.all().filter(|path| path.is_dir()).filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let is_missing = |file: &Path| match read.get(file) {
+        Some(is_whole) => *is_whole,
+        None => {
+            !file.exists() && !file.is_symlink() && folders.iter().any(|folder| is_read(folder, file, files.recursive))
+        }
     };
-    let paths: BTreeSet<String> = given.iter().map(Identity::path).collect();
     let mut strays = Vec::new();
-    let requests = workspace.join("requests");
-    for (folder, name) in folders_of_requests(&requests)? {
+    for (folder, path) in folders_of_requests(&workspace.join("requests"))? {
         let Ok(note) = fs::read_to_string(folder.join(NOTE)) else { continue };
-        if paths.contains(&name) || !is_from(Path::new(&note)) {
+        if given.contains(&path) || !is_missing(Path::new(&note)) {
             continue;
         }
-        let object = folder.join("input/object.yaml");
-        let text = fs::read(&object).with_context(|| format!("cannot read {}", object.display()))?;
+        let Some(identity) = identity_of(&path) else { continue };
+        let metadata = json!({"name": identity.name, "namespace": identity.namespace});
+        let object = json!({"apiVersion": API_VERSION, "kind": identity.kind, "metadata": metadata, "spec": {}});
+        let text = object.to_string().into_bytes();
         let documents = document::parse(&text);
-        strays.push(Source { name: object.display().to_string(), text, documents });
+        strays.push((identity, Source { name: note, text, documents, is_whole: true }));
     }
     Ok(strays)
+}
+
+/// Who has a path such as `team/default/alpha`.
+fn identity_of(path: &str) -> Option<Identity> {
+    let (name, _) = path.split_once('/')?;
+    PROMISES.iter().find(|promise| promise.kind.to_lowercase() == name)?;
+    path.parse().ok()
 }
 
 /// Every folder three levels below, and its path from there.
@@ -85,7 +118,7 @@ fn folders_of_requests(requests: &Path) -> Result<Vec<(PathBuf, String)>> {
 pub fn confirm(names: &[String]) -> Result<bool> {
     ensure!(
         std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
-        "`--prune` would delete {}: nobody is here to be asked, so say `--yes` too",
+        "`--prune` would delete {}: nobody is here to be asked, so say `--yes` too; nothing was done",
         shown(names)
     );
     let mut err = std::io::stderr().lock();

@@ -25,6 +25,8 @@ pub struct Source {
     pub text: Vec<u8>,
     /// Its documents, or why there are none.
     pub documents: Result<Vec<Node>, Unreadable>,
+    /// Whether nothing of it was passed over.
+    pub is_whole: bool,
 }
 
 impl Source {
@@ -79,6 +81,7 @@ impl Sources {
             }
             let mut source = read_one(&file)?;
             if let Ok(documents) = &mut source.documents {
+                let all = documents.len();
                 documents.retain(|document| match foreign(document) {
                     Some(version) => {
                         let line = document.span.line;
@@ -87,6 +90,7 @@ impl Sources {
                     }
                     None => true,
                 });
+                source.is_whole = documents.len() == all;
             }
             sources.push(source);
         }
@@ -111,7 +115,6 @@ fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>, unread: &mut V
     }
     entries.sort();
     for path in entries {
-        let is_named = path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
         // A link to a folder may lead back here, and what begins with a dot is for tools: the workspace is one such.
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if path.is_dir() && (is_hidden || path.is_symlink()) {
@@ -126,12 +129,25 @@ fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>, unread: &mut V
                 }
                 false => {}
             }
-        } else if is_named {
+        } else if is_named(&path) {
             // A link to nothing too: reading it says so.
             files.push(path);
         }
     }
     Ok(())
+}
+
+fn is_named(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+}
+
+/// Whether a file would be read that is in a folder which is given.
+pub fn is_read(folder: &Path, file: &Path, recursive: bool) -> bool {
+    let Ok(rest) = file.strip_prefix(folder) else { return false };
+    let folders = rest.parent().map_or(0, |parent| parent.components().count());
+    let is_hidden = |part: std::path::Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    let is_below = folders == 0 || recursive && !rest.parent().is_some_and(|parent| parent.components().any(is_hidden));
+    is_named(file) && is_below
 }
 
 fn read_one(path: &Path) -> Result<Source> {
@@ -149,7 +165,7 @@ fn read_one(path: &Path) -> Result<Source> {
         true => Err(Unreadable { message: "the file holds no request".to_owned(), help: None, span: None }),
         false => Ok(documents),
     });
-    Ok(Source { name, text, documents })
+    Ok(Source { name, text, documents, is_whole: true })
 }
 
 /// The documents of a file: of YAML, or of JSON objects one after the other; of a `List` its items.

@@ -19,7 +19,7 @@ use crate::request::{Identity, Request};
 use crate::set::{self, Verdict};
 use crate::track::{self, Tracked};
 use crate::violation::{Violation, is_deceptive, told};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 use jiff::Timestamp;
@@ -106,6 +106,8 @@ pub(super) struct PlaceArgs {
 enum Entry {
     /// It is a request, and the steps ran.
     Ran(Box<Report>),
+    /// Something of this machine failed.
+    Failed { outcome: &'static str, file: String, reason: String },
     /// It is none, or a wrong one: for programs; people have been told.
     Wrong { outcome: &'static str, faults: Vec<Fault> },
 }
@@ -226,29 +228,22 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
         if let btree_map::Entry::Vacant(entry) = config.repositories.entry(role) {
             let name = format!("{}.git", role.as_str());
             let mut path = place.workspace.join(&name);
-            if let Some(dry) = dry_workspace.as_ref().filter(|_| !path.exists()) {
+            if let Some(dry) = dry_workspace.as_ref().filter(|_| !path.join("HEAD").exists()) {
                 path = dry.path().join(&name);
             }
             create_repository(&path, "main")?;
             entry.insert(Remote::at(&path));
         }
     }
-    let batch = Batch::open(&config)?;
+    let batch = Batch::open(&config, extent)?;
     let mut job = Job { workspace: &place.workspace, config: &config, task, now: commit::now()?, batch };
     let verdicts = check(&sources, &config, action);
     let mut progress = Progress::new(verdicts.len(), shown);
-    let mut told = Told { ended: Ended::default(), entries: Vec::new(), color: is_colored(&std::io::stderr()) };
-    job.run(&sources, verdicts, &mut told, &mut progress)?;
+    let mut told =
+        Told { ended: Ended::default(), index: false, entries: Vec::new(), color: is_colored(&std::io::stderr()) };
     if action == Action::Configure {
-        let identity = |item: set::Item<'_>| Request::read(item.document).ok().map(|request| request.identity);
-        // Of what is wrong it is not known what it is.
-        let is_known =
-            sources.iter().all(|source| source.documents.is_ok() && source.items().all(|i| identity(i).is_some()));
-        let given = sources.iter().flat_map(Source::items).filter_map(identity).collect();
-        let strays = if is_known { prune::find(&place.workspace, files, &given)? } else { Vec::new() };
-        let names: Vec<_> =
-            strays.iter().flat_map(Source::items).filter_map(identity).map(|identity| identity.to_string()).collect();
-        progress.end();
+        let strays = prune::find(&place.workspace, files, &sources)?;
+        let names: Vec<_> = strays.iter().map(|(identity, _)| identity.to_string()).collect();
         match pruning {
             _ if names.is_empty() => {}
             Pruning::No => notes.push(format!(
@@ -258,17 +253,28 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
                 if names.len() == 1 { "it" } else { "them" },
             )),
             Pruning::Asked if extent == Extent::Whole && !prune::confirm(&names)? => {
-                notes.push("nothing is deleted".to_owned())
+                notes.push(format!("{} stays", prune::shown(&names)));
             }
+            // Before the others: one of them may be the same under another name.
             Pruning::Asked | Pruning::Agreed => {
+                let strays: Vec<_> = strays.into_iter().map(|(_, source)| source).collect();
                 job.task.action = Action::Delete;
                 let verdicts = check(&strays, &config, Action::Delete);
                 job.run(&strays, verdicts, &mut told, &mut progress)?;
+                job.task.action = Action::Configure;
             }
         }
     }
-    let Told { ended, entries, .. } = told;
+    job.run(&sources, verdicts, &mut told, &mut progress)?;
+    let Told { ended, index, entries, .. } = told;
     progress.end();
+    if index && !progress.changes_entities() {
+        let verb = if extent == Extent::DryRun { "would be" } else { "is" };
+        notes.push(format!(
+            "`{}` in catalog {verb} brought up to date: it lists what holds entities now",
+            config.catalog_index
+        ));
+    }
     if shown.output == Output::Json {
         print(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?;
     }
@@ -286,6 +292,8 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
 /// What was told so far.
 struct Told {
     ended: Ended,
+    /// Whether the catalog's index changes.
+    index: bool,
     entries: Vec<Entry>,
     color: bool,
 }
@@ -314,6 +322,9 @@ impl Told {
                     refusal.span = document.and_then(|document| place_of(document, &refusal.path));
                     progress.tell(&diagnostics::render_violations(&source.name, &text, &[refusal], self.color));
                 }
+                if let Some(reason) = report.reason.as_ref().filter(|_| report.outcome == "failed") {
+                    progress.tell(&format!("error: {}: {}\n", report.request, super::one_line(reason)));
+                }
                 self.ended.wrong |= report.outcome == "refused";
                 self.ended.failed |= report.outcome == "failed";
                 self.ended.changed |= report.is_changed();
@@ -328,8 +339,12 @@ impl Told {
             }
             // The others have nothing to do with it.
             Err(error) => {
-                progress.tell(&format!("error: {}\n", super::one_line(&format!("{error:#}"))));
+                let reason = format!("{error:#}");
+                let place =
+                    document.map_or_else(String::new, |document| format!("{}:{}: ", source.name, document.span.line));
+                progress.tell(&format!("error: {}\n", super::one_line(&format!("{place}{reason}"))));
                 progress.count("failed");
+                self.entries.push(Entry::Failed { outcome: "failed", file: source.name.clone(), reason });
                 self.ended.failed = true;
             }
         }
@@ -421,6 +436,8 @@ impl Job<'_> {
                 waiting.push((*source, Some(*document), warnings, begun));
             }
             let index = self.index_diff()?;
+            told.ended.changed |= !index.is_empty();
+            told.index |= !index.is_empty();
             let committed = self.commit(waiting.iter().find_map(|(.., begun)| begun.as_ref().ok()?.as_ref().ok()));
             for (source, document, warnings, begun) in waiting {
                 let result = match begun {
@@ -430,7 +447,9 @@ impl Job<'_> {
                 };
                 told.tell(source, document, &warnings, result, progress)?;
             }
-            progress.print_text(&show_diff(&index, progress.shown))?;
+            if self.task.with_diff {
+                progress.print_text(&show_diff(&index, progress.shown))?;
+            }
         }
         Ok(())
     }
@@ -454,7 +473,12 @@ impl Job<'_> {
             repositories: BTreeMap::new(),
             refusal: None,
         };
-        let status = if folders.has_status() { Some(folders.read_status()?) } else { None };
+        ensure!(!folders.output.is_symlink(), "{} is a link, and no folder of ours", folders.output.display());
+        // One that is damaged is written anew.
+        let status = if folders.has_status() { folders.read_status().ok() } else { None };
+        if status.is_none() && self.task.extent == Extent::Whole {
+            folders.clear_verdict()?;
+        }
         let is_dry = self.task.extent == Extent::DryRun;
         let mut outputs = match (self.task.action, crate::generate(document, self.config)) {
             (Action::Delete, _) => Outputs::nothing(),
@@ -493,7 +517,10 @@ impl Job<'_> {
         }
         // As Kratix does: what the last run said is a part of the object.
         begun.folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
-        if self.task.action == Action::Configure {
+        // Of a request that is refused Kratix delivers no manifests: those of before stay.
+        let is_refused =
+            begun.staged.as_ref().is_some_and(|staged| staged.as_ref().is_err_and(|e| e.refusal().is_some()));
+        if self.task.action == Action::Configure && !is_refused {
             match render::run(&begun.folders, Ok(self.config), self.now)? {
                 Rendered::Done(_) => {}
                 Rendered::Later(why) => bail!("{why}"),
@@ -506,8 +533,8 @@ impl Job<'_> {
     /// How the catalog's index changes by what was begun together.
     fn index_diff(&mut self) -> Result<Vec<FileDiff>> {
         match &mut self.batch {
-            Some(batch) if self.task.with_diff => Ok(batch.index_diff()?),
-            _ => Ok(Vec::new()),
+            Some(batch) => batch.index_diff(),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -541,7 +568,12 @@ impl Job<'_> {
             return Ok(report);
         }
         let config = Ok(self.config);
+        let refusal = staged.as_ref().and_then(|staged| staged.as_ref().err()?.refusal());
         let result = match staged {
+            _ if let Some(refusal) = refusal => {
+                commit::refuse_unrendered(&folders, &refusal, self.now)?;
+                Committed::Refused(refusal)
+            }
             None => commit::run(&folders, config, self.task, self.now)?,
             Some(staged) => {
                 let delivered = match (staged, committed) {
@@ -582,13 +614,15 @@ impl Job<'_> {
                 }
             }
             Committed::Refused(refusal) => {
-                // Kratix delivers no manifests of a request that is refused: those of before stay.
-                before.replace(&folders.output)?;
+                if before != FileTree::read(&folders.output)? {
+                    before.replace(&folders.output)?;
+                }
                 report.manifests = Manifests::default();
+                report.repositories.clear();
                 report.refuse(refusal);
             }
-            Committed::Later(why) => (report.outcome, report.reason) = ("failed", Some(why)),
-            Committed::Stopped => (report.outcome, report.reason) = ("failed", Some("the step was stopped".to_owned())),
+            Committed::Later(why) => report.fail(why),
+            Committed::Stopped => report.fail("the step was stopped".to_owned()),
         }
         Ok(report)
     }
@@ -623,7 +657,7 @@ impl Report {
                     self.manifests = Manifests::default();
                     self.refuse(refusal);
                 }
-                None => (self.outcome, self.reason) = ("failed", Some(format!("{:#}", anyhow::Error::from(error)))),
+                None => self.fail(format!("{:#}", anyhow::Error::from(error))),
             },
         }
     }
@@ -631,6 +665,13 @@ impl Report {
     fn is_changed(&self) -> bool {
         let is_written = |outcome: &Outcome| !outcome.changes.is_empty();
         !self.manifests.changes.is_empty() || self.repositories.values().any(is_written)
+    }
+
+    /// What was written of it all the same, the next run finds.
+    fn fail(&mut self, why: String) {
+        (self.outcome, self.reason) = ("failed", Some(why));
+        self.manifests = Manifests::default();
+        self.repositories.clear();
     }
 
     fn refuse(&mut self, refusal: Violation) {
@@ -680,8 +721,6 @@ fn show(report: &Report, shown: &Shown) -> String {
     let request = report.request.to_string();
     let bold = if color { format!("\u{1b}[1m{request}\u{1b}[0m") } else { request };
     let mut lines = vec![format!("{bold}: {}", report.outcome)];
-    let is_refused = report.refusal.is_some();
-    lines.extend(report.reason.iter().filter(|_| !is_refused).map(|reason| format!("  {}", super::one_line(reason))));
     if shown.verbose || report.outcome != "unchanged" {
         lines.extend(places(report));
     }
@@ -794,6 +833,13 @@ impl<'a> Progress<'a> {
             self.end();
             tell(text);
         }
+    }
+
+    /// Whether requests' own entities were added or removed, so that the index changes with them.
+    fn changes_entities(&self) -> bool {
+        ["committed", "deleted", "would change", "would be deleted"]
+            .iter()
+            .any(|outcome| self.counts.contains_key(outcome))
     }
 
     fn end(&mut self) {

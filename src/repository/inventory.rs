@@ -276,8 +276,10 @@ pub fn plan_files(tree: &impl Tree, role: Role, request: &Identity, files: &File
     for (path, content) in files.iter() {
         let present = tree.has(path)?;
         let same = present && tree.holds(path, content)?;
-        let foreign = !owned.contains(path) && (present || tree.is_blocked(path)?);
-        if foreign {
+        // Also where its own file was, somebody may have put a folder, or a file in place of its folder.
+        let blocked = !present && tree.is_blocked(path)?;
+        let foreign = !owned.contains(path) && present;
+        if foreign || blocked {
             match find_owner(tree, request, path)? {
                 Owner::Nobody if same => {}
                 owner => return Err(Unplanned::Taken(path.clone(), owner)),

@@ -9,10 +9,10 @@ use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::Role;
 use crate::repository::inventory::{self, Plan, Tree};
-use crate::repository::{Cause, Delivery, Outcome, Undelivered, index, message};
+use crate::repository::{Cause, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered, index, message};
 use anyhow::{Context, Result, bail};
 use git2::build::TreeUpdateBuilder;
-use git2::{Buf, FileMode, ObjectType, Oid};
+use git2::{Buf, FileMode, ObjectType, Oid, Repository};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -31,8 +31,8 @@ pub struct Batch {
     role: Role,
     index: RelativePath,
     branch: Branch,
-    /// Other writers wait.
-    _turn: File,
+    /// Other writers wait; nobody does for who only looks.
+    _turn: Option<File>,
     base: Option<Oid>,
     /// Every file, as it is to be, by git's id of its content.
     files: BTreeMap<RelativePath, Oid>,
@@ -48,13 +48,13 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Reads what the branch holds, and keeps others from writing.
+    /// Reads what the branch holds, and keeps others from writing, but in a dry run.
     ///
     /// # Errors
     /// A repository that cannot be read or locked.
-    pub fn open(remote: &GitRemote, role: Role, index: &RelativePath) -> Result<Self> {
+    pub fn open(remote: &GitRemote, role: Role, index: &RelativePath, extent: Extent) -> Result<Self> {
         let branch = Branch::open(remote)?;
-        let turn = branch.take_turn()?;
+        let turn = if extent == Extent::DryRun { None } else { Some(branch.take_turn()?) };
         let base = branch.head()?;
         let (mut files, mut links) = (BTreeMap::new(), BTreeSet::new());
         if let Some(tree) = branch.tree_of(base)? {
@@ -86,7 +86,12 @@ impl Batch {
         let plan = planned.map_err(|unplanned| self.branch.explain_unplanned(unplanned, self.role))?;
         let diff = if delivery.with_diff { inventory::diff(self, self.role, &plan)? } else { Vec::new() };
         let commit = self.base.map(|id| id.to_string());
-        let outcome = Outcome { commit, changes: plan.changes.clone(), files: files.len(), diff, ..Outcome::default() };
+        let mut changes = plan.changes.clone();
+        if changes.is_empty() {
+            // Nothing but what Goldpath keeps beside them: its inventory, which somebody has changed.
+            changes.extend(plan.writes.keys().map(|path| Change { path: path.clone(), kind: ChangeKind::Changed }));
+        }
+        let outcome = Outcome { commit, changes, files: files.len(), diff, ..Outcome::default() };
         Ok((plan, outcome))
     }
 
@@ -171,23 +176,32 @@ impl Batch {
             Try::Moved => {}
             Try::Lost => bail!("somebody else has written to it meanwhile: run it again"),
         }
-        self.keep_packed()?;
+        // What is delivered is delivered; the next one tries again.
+        let _ = self.keep_packed();
         Ok(commit)
     }
 
-    /// Makes one pack of many.
+    /// Makes one pack of many, with every object that is in any of them, whether something leads to it or not: the repository
+    /// may be somebody's. Packs that git is told to keep stay.
     fn keep_packed(&self) -> Result<()> {
         let repository = &self.branch.repository;
         let folder = repository.path().join("objects/pack");
         let old: Vec<_> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-        let is_pack = |path: &&std::path::PathBuf| path.extension().is_some_and(|extension| extension == "pack");
+        let is_kept = |path: &&std::path::PathBuf| path.with_extension("keep").exists();
+        let (_, old): (Vec<_>, Vec<_>) = old.iter().partition(is_kept);
+        let is_pack = |path: &&&std::path::PathBuf| path.extension().is_some_and(|extension| extension == "pack");
         if old.iter().filter(is_pack).count() <= MAX_PACKS {
             return Ok(());
         }
-        let mut walk = repository.revwalk()?;
-        walk.push_glob("*")?;
+        // Opened anew: the objects in memory, of which none are left, cannot be listed.
+        let repository = Repository::open_bare(repository.path())?;
+        let mut ids = Vec::new();
+        repository.odb()?.foreach(|id| {
+            ids.push(*id);
+            true
+        })?;
         let mut builder = repository.packbuilder()?;
-        builder.insert_walk(&mut walk)?;
+        ids.into_iter().try_for_each(|id| builder.insert_object(id, None))?;
         builder.write(&folder, 0o444)?;
         let name = builder.name()?.context("the pack has no name")?.to_owned();
         for path in old.iter().filter(|path| !path.to_string_lossy().contains(&name)) {
@@ -256,7 +270,7 @@ impl Batch {
 
 /// The trees and files of a tree that an older one has not.
 fn new_objects(
-    repository: &git2::Repository,
+    repository: &Repository,
     new: &git2::Tree<'_>,
     old: Option<&git2::Tree<'_>>,
     found: &mut Vec<Oid>,
