@@ -328,6 +328,34 @@ fn what_is_in_the_files_no_more_is_pruned_when_that_is_asked_for() {
     assert_eq!(stderr(&run(&["-R", "teams"])), "");
 }
 
+/// The README's console, command by command: `BLESS=1` writes what they print anew.
+#[test]
+fn the_first_hour_is_as_the_readme_tells_it() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(path).unwrap();
+    let (before, rest) = readme.split_once("```console\n").unwrap();
+    let (console, after) = rest.split_once("```\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let program = assert_cmd::cargo::cargo_bin("goldpath");
+    let path_variable = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut told = String::new();
+    for command in console.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let mut shell = std::process::Command::new("sh");
+        shell.current_dir(folder.path()).args(["-c", &format!("exec 2>&1; {command}")]);
+        shell
+            .env_clear()
+            .env("PATH", &path_variable)
+            .env("HOME", folder.path())
+            .env("SOURCE_DATE_EPOCH", support::TIME);
+        told += &format!("$ {command}\n{}", stdout(&shell.output().unwrap()));
+    }
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(path, format!("{before}```console\n{told}```\n{after}")).unwrap();
+    }
+    assert!(told.contains("committed") && told.contains("1 deleted\n"), "{told}");
+    assert_eq!(told, console);
+}
+
 /// A workspace with three Teams of a folder, and git in it.
 struct Three(tempfile::TempDir);
 
@@ -542,19 +570,19 @@ fn whoever_begins_has_a_request_a_configuration_and_a_schema_for_the_editor() {
     let init = || goldpath(folder.path(), &["init", "first"]);
     let output = init();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stderr(&output).ends_with("next: `goldpath diff first/team.yaml`, then `goldpath run first/team.yaml`\n"));
+    assert!(stderr(&output).ends_with("next: `goldpath diff first/requests`, then `goldpath run first/requests`\n"));
     let read = |name: &str| fs::read_to_string(folder.path().join("first").join(name)).unwrap();
-    assert!(read("team.yaml").starts_with("# yaml-language-server: $schema=schemas/team.json\n"));
+    assert!(read("requests/team.yaml").starts_with("# yaml-language-server: $schema=../schemas/team.json\n"));
     assert_eq!(read("schemas/team.json"), stdout(&goldpath(folder.path(), &["schema", "team"])));
     assert_eq!(read("schemas/team.json"), stdout(&goldpath(folder.path(), &["schema", "Team"])));
-    let validate = ["validate", "first/team.yaml", "--config", "first/goldpath.yaml"];
+    let validate = ["validate", "first/requests", "--config", "first/goldpath.yaml"];
     assert_eq!(support::transcript(&goldpath(folder.path(), &validate)), "no fault in 1 request\nexit 0\n");
-    assert_eq!(goldpath(folder.path(), &["diff", "first/team.yaml"]).status.code(), Some(1));
+    assert_eq!(goldpath(folder.path(), &["diff", "first/requests"]).status.code(), Some(1));
     let again = init();
     assert_eq!(again.status.code(), Some(2));
     assert!(
         stderr(&again)
-            .starts_with("error: first/team.yaml, first/goldpath.yaml, first/schemas/team.json would be over")
+            .starts_with("error: first/requests/team.yaml, first/goldpath.yaml, first/schemas/team.json would be")
     );
     let unknown = goldpath(folder.path(), &["schema", "Teem"]);
     assert!(

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let folder = &arguments.folder;
     let mut files = vec![
-        ("team.yaml".to_owned(), REQUEST.replace("$schema=../../schemas/", "$schema=schemas/")),
+        ("requests/team.yaml".to_owned(), REQUEST.replace("$schema=../../schemas/", "$schema=../schemas/")),
         ("goldpath.yaml".to_owned(), CONFIGURATION.to_owned()),
     ];
     for promise in &PROMISES {
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         write_file(&folder.join(name), text.as_bytes())?;
         tell(&format!("wrote {}\n", folder.join(name).display()));
     }
-    let request = folder.join("team.yaml");
-    tell(&format!("next: `goldpath diff {0}`, then `goldpath run {0}`\n", request.display()));
+    let requests = folder.join("requests");
+    tell(&format!("next: `goldpath diff {0}`, then `goldpath run {0}`\n", requests.display()));
     Ok(ExitCode::SUCCESS)
 }

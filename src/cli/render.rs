@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config.load()?;
-    let requests::Sources { sources, notes } = requests::read(&arguments.files)?;
+    let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
     let items: Vec<_> = sources.iter().flat_map(requests::Source::items).collect();
     let mut verdicts = set::check(&items, &config).into_iter();
     let color = is_colored(&std::io::stderr());

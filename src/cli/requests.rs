@@ -40,12 +40,12 @@ impl Source {
 /// Reads every file, in the order given; those of a folder (`*.yaml`, `*.yml`, `*.json`) by name.
 ///
 /// # Errors
-/// A file that cannot be read, a folder without files.
-pub fn read(files: &Files) -> Result<Sources> {
+/// A file that cannot be read; a folder without files, unless it `may_be_empty`.
+pub fn read(files: &Files, may_be_empty: bool) -> Result<Sources> {
     let mut read = Sources::default();
     for path in files.all() {
         if path.is_dir() {
-            read.read_folder(path, files.recursive)?;
+            read.read_folder(path, files.recursive, may_be_empty)?;
         } else {
             let source = read_one(path)?;
             read.sources.push(source);
@@ -55,10 +55,10 @@ pub fn read(files: &Files) -> Result<Sources> {
 }
 
 impl Sources {
-    fn read_folder(&mut self, folder: &Path, recursive: bool) -> Result<()> {
+    fn read_folder(&mut self, folder: &Path, recursive: bool, may_be_empty: bool) -> Result<()> {
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         list(folder, recursive, &mut files, &mut folders)?;
-        if files.is_empty() {
+        if files.is_empty() && !may_be_empty {
             let shown = folder.display();
             match folders.first() {
                 Some(below) => bail!(

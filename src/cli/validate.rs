@@ -46,7 +46,7 @@ impl Fault {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config.load()?;
-    let requests::Sources { sources, notes } = requests::read(&arguments.files)?;
+    let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
     let color = is_colored(&std::io::stdout());
     let items: Vec<_> = sources.iter().flat_map(requests::Source::items).collect();
     let mut verdicts = set::check(&items, &config).into_iter();
