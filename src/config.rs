@@ -12,7 +12,9 @@ pub(crate) use read::is_in_the_clear;
 use crate::cluster::ServiceAccount;
 use crate::document::Unreadable;
 use crate::file_tree::RelativePath;
-use crate::names::{BranchName, DisplayName, Domain, Email, GroupPrefix, Label, RepositoryName, Username};
+use crate::names::{
+    Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, NamespaceName, RepositoryName, Username,
+};
 use crate::promise::Role;
 use crate::quantity::{Bytes, Count, Cpu};
 use crate::repository::index;
@@ -42,6 +44,8 @@ pub struct Config {
     pub group_prefix: GroupPrefix,
     /// What a request gets that does not say.
     pub defaults: Defaults,
+    /// What namespaces may reach, and be reached by.
+    pub network: Network,
     /// Who commits.
     pub author: Author,
     /// Further trailers of every commit message, in the order written.
@@ -76,6 +80,7 @@ impl Default for Config {
             insecure: false,
             group_prefix: GroupPrefix::default(),
             defaults: Defaults::default(),
+            network: Network::default(),
             author: Author::default(),
             trailers: Vec::new(),
             catalog_index: RelativePath::parse(index::DEFAULT_PATH).expect("a constant"),
@@ -90,6 +95,25 @@ impl Default for Config {
 impl Default for Patience {
     fn default() -> Self {
         Self { deadline: Duration::from_secs(60), call: Duration::from_secs(20), retries: 5 }
+    }
+}
+
+/// What every Team's namespace may reach, and be reached by, beside Teams.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Network {
+    /// The port of the cluster's DNS, as Pods see it.
+    pub dns_port: u16,
+    /// The namespace of the cluster's DNS; any, where none is named.
+    pub dns_namespace: Option<NamespaceName>,
+    /// The namespaces that may connect to every Team's, as that of an ingress controller.
+    pub allow_from: Vec<NamespaceName>,
+    /// The addresses beyond the cluster that every Team may connect to.
+    pub allow_to: Vec<Addresses>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { dns_port: 53, dns_namespace: None, allow_from: Vec::new(), allow_to: Vec::new() }
     }
 }
 
@@ -533,10 +557,20 @@ mod tests {
         assert_eq!(example.repositories.len(), 2);
         let shown = |config: &Config| {
             let Config {
-                gitea_url, insecure, group_prefix, defaults, author, trailers, catalog_index, patience, ..
+                gitea_url,
+                insecure,
+                group_prefix,
+                defaults,
+                network,
+                author,
+                trailers,
+                catalog_index,
+                patience,
+                ..
             } = config;
             format!(
-                "{gitea_url} {insecure} {group_prefix} {defaults:?} {author:?} {trailers:?} {catalog_index} {patience:?}"
+                "{gitea_url} {insecure} {group_prefix} {defaults:?} {network:?} {author:?} {trailers:?} {catalog_index} \
+                 {patience:?}"
             )
         };
         assert_eq!(shown(&example), shown(&built_in));
@@ -629,6 +663,26 @@ mod tests {
         backend("http://states.example", ", insecure: true").unwrap();
         let error = backend("http://127.states.example", "").unwrap_err();
         assert_eq!(places(&error), [("review.terraform.backend.settings", "url", Some(4))]);
+    }
+
+    #[test]
+    fn addresses_are_networks_and_the_platforms_own_are_named() {
+        let network = |text: &str| parse(&format!("network: {text}"));
+        let read = network(
+            "{dns: {port: 5353, namespace: openshift-dns}, allowFrom: [ingress-nginx], allowTo: [10.0.0.0/8, 'fd00::/8', 0.0.0.0/0]}",
+        );
+        let Network { dns_port, dns_namespace, allow_from, allow_to } = read.unwrap().network;
+        assert_eq!((dns_port, dns_namespace.unwrap().as_str()), (5353, "openshift-dns"));
+        assert_eq!(allow_from[0].as_str(), "ingress-nginx");
+        assert_eq!(allow_to.iter().map(Addresses::as_str).collect::<Vec<_>>(), ["10.0.0.0/8", "fd00::/8", "0.0.0.0/0"]);
+        for bad in
+            ["10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "fd00::1/8", "10.0.0.0/-1", "10.0.0.0/08", "a/8", "fd00::/8 "]
+        {
+            let error = network(&format!("{{allowTo: ['{bad}']}}")).unwrap_err();
+            assert_eq!(places(&error), [("network.allowTo[0]", "addresses", Some(1))], "{bad}");
+        }
+        let error = network("{dns: {port: 0}, allowFrom: [A]}").unwrap_err();
+        assert_eq!(places(&error).len(), 2, "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 /// Names that Gitea keeps for itself, for users and organisations alike (`models/user`).
@@ -469,6 +470,33 @@ impl NamespaceName {
                 .help("use a-z, 0-9 and `-`, beginning and ending with a letter or digit"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+name!(
+    /// A block of addresses, as `10.0.0.0/8` or `fd00::/8`.
+    Addresses,
+    json_schema!({"type": "string"})
+);
+
+impl Addresses {
+    /// Refuses what is no block in CIDR's notation (RFC 4632, RFC 4291), also one whose address has more bits than its prefix.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let is_block = |(address, length): (&str, &str)| {
+            let (bits, width) = match address.parse().ok()? {
+                IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+                IpAddr::V6(address) => (address.to_bits(), 128),
+            };
+            let prefix: u32 =
+                length.parse().ok().filter(|prefix: &u32| *prefix <= width && prefix.to_string() == length)?;
+            let rest = 1_u128.checked_shl(width - prefix).map_or(u128::MAX, |beyond| beyond - 1);
+            (bits & rest == 0).then_some(())
+        };
+        match text.split_once('/').and_then(is_block) {
+            Some(()) => Ok(Self(text.to_owned())),
+            None => Err(Refusal::new("addresses", format!("{} is no block of addresses", quote(text)))
+                .help("write its first address and its length, as in `10.0.0.0/8`")),
+        }
     }
 }
 

@@ -731,6 +731,41 @@ fn the_configuration_changes_what_is_generated() {
 }
 
 #[test]
+fn what_differs_between_platforms_is_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("team.yaml"), team("a", "alpha", "")).unwrap();
+    let policies = |config: &str| -> Vec<Value> {
+        fs::write(folder.path().join("platform.yaml"), config).unwrap();
+        let output = goldpath(folder.path(), &["render", "team.yaml", "--config", "platform.yaml"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let documents = serde_yaml::Deserializer::from_str(stdout(&output));
+        let all = documents.map(|document| serde::Deserialize::deserialize(document).unwrap());
+        all.filter(|object: &Value| {
+            ["NetworkPolicy", "LimitRange"].contains(&object["kind"].as_str().unwrap_or_default())
+        })
+        .collect()
+    };
+    let named = |objects: &[Value], name: &str| objects.iter().find(|o| o["metadata"]["name"] == name).cloned();
+    let usual = policies("{}");
+    assert_eq!([named(&usual, "allow-from-platform"), named(&usual, "allow-to-addresses")], [None, None]);
+    assert_eq!(named(&usual, "allow-dns").unwrap()["spec"]["egress"][0]["ports"][1]["port"], 53);
+    let own = policies(
+        "network: {dns: {port: 5353, namespace: openshift-dns}, allowFrom: [ingress, monitoring], allowTo: [10.0.0.0/8, 'fd00::/8']}\n\
+         defaults: {containers: {limits: {cpu: 1}}}\n",
+    );
+    let dns = &named(&own, "allow-dns").unwrap()["spec"]["egress"][0];
+    let selector =
+        serde_json::json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}});
+    assert_eq!((&dns["to"][0], &dns["ports"][0]["port"]), (&selector, &5353.into()));
+    let from = &named(&own, "allow-from-platform").unwrap()["spec"]["ingress"][0]["from"][0];
+    let values = &from["namespaceSelector"]["matchExpressions"][0]["values"];
+    assert_eq!(*values, serde_json::json!(["ingress", "monitoring"]));
+    let to = &named(&own, "allow-to-addresses").unwrap()["spec"]["egress"][0]["to"];
+    assert_eq!(*to, serde_json::json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}, {"ipBlock": {"cidr": "fd00::/8"}}]));
+    assert_eq!(own[0]["spec"]["limits"][0]["default"]["cpu"], "1");
+}
+
+#[test]
 fn generated_files_are_current_and_versions_agree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = goldpath(root, &["generate", "--check"]);

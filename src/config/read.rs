@@ -2,12 +2,14 @@
 
 use super::{
     Author, Config, ContainerDefaults, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, Location, NamedFile,
-    Patience, QuotaDefaults, Remote, Resources, Source, default_username,
+    Network, Patience, QuotaDefaults, Remote, Resources, Source, default_username,
 };
 use crate::document::{self, Node, Value};
 use crate::fields::{self, Fields, one_of, wrong_type};
 use crate::file_tree::RelativePath;
-use crate::names::{BranchName, DisplayName, Domain, Email, GroupPrefix, Label, RepositoryName, Username};
+use crate::names::{
+    Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, NamespaceName, RepositoryName, Username,
+};
 use crate::promise::Role;
 use crate::quantity::{Bytes, Count, Cpu};
 use crate::repository::index;
@@ -50,6 +52,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
         let server = config.object("gitea", |gitea| Some(read_server(gitea, source))).unwrap_or_default();
         let group_prefix = config.object("access", |access| access.optional("groupPrefix", GroupPrefix::parse));
         let defaults = config.object("defaults", |defaults| Some(read_defaults(defaults)));
+        let network = config.object("network", |network| Some(read_network(network)));
         let author = config.object("author", |author| {
             let name = author.required("name", DisplayName::parse);
             let email = author.required("email", Email::parse);
@@ -98,6 +101,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             insecure: server.insecure,
             group_prefix: group_prefix.unwrap_or_default(),
             defaults: defaults.unwrap_or_default(),
+            network: network.unwrap_or_default(),
             author: author.unwrap_or_default(),
             trailers: trailers.unwrap_or_default(),
             catalog_index: catalog_index.unwrap_or(built_in.catalog_index),
@@ -131,6 +135,21 @@ fn read_server(gitea: &mut Fields<'_, '_>, source: &Source) -> Server {
             })
         }),
         token: gitea.optional("tokenFile", |name| Ok(source.secret(parse_file(name)?))),
+    }
+}
+
+fn read_network(network: &mut Fields<'_, '_>) -> Network {
+    let usual = Network::default();
+    let dns = network.object("dns", |dns| {
+        let port = dns.value("port", |node| within(node, 1, 65_535));
+        Some((port, dns.optional("namespace", NamespaceName::parse)))
+    });
+    let (port, namespace) = dns.unwrap_or_default();
+    Network {
+        dns_port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(usual.dns_port),
+        dns_namespace: namespace,
+        allow_from: network.texts("allowFrom", 100, NamespaceName::parse),
+        allow_to: network.texts("allowTo", 100, Addresses::parse),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::request::{Role, Visibility};
 use super::validated::{ValidatedQuota, ValidatedTeam};
-use crate::config::ContainerDefaults;
+use crate::config::{ContainerDefaults, Network};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{TeamId, Username};
 use crate::promise::{Accounts, Outputs, Role as RepositoryRole};
@@ -49,6 +49,7 @@ struct Context<'a> {
     organization_url: &'a str,
     quota: &'a ValidatedQuota,
     containers: &'a ContainerDefaults,
+    network: &'a Network,
     members: Vec<&'a str>,
     teams: Vec<GiteaTeam>,
     role_bindings: Vec<RoleBinding>,
@@ -150,6 +151,7 @@ impl<'a> Context<'a> {
             organization_url: &team.organization_url,
             quota: &team.quota,
             containers: &team.containers,
+            network: &team.network,
             members,
             teams: team
                 .members_by_role()

@@ -1,7 +1,7 @@
 //! A Team with nothing left open: what rendering gets.
 
 use super::request::{Member, Role, TeamSpec, Visibility};
-use crate::config::{Config, ContainerDefaults, Resources};
+use crate::config::{Config, ContainerDefaults, Network, Resources};
 use crate::names::{Description, DisplayName, Email, GroupPrefix, TeamId};
 use crate::quantity::{Bytes, Count, Cpu};
 
@@ -30,6 +30,8 @@ pub struct ValidatedTeam {
     pub allow_network_from: Vec<TeamId>,
     /// The organisation's page in Gitea.
     pub organization_url: String,
+    /// What the platform lets the namespace reach, and be reached by.
+    pub network: Network,
     /// What the API server puts before the groups of Gitea's.
     pub group_prefix: GroupPrefix,
 }
@@ -73,6 +75,7 @@ pub fn validate(spec: TeamSpec, config: &Config) -> ValidatedTeam {
         quota,
         containers: ContainerDefaults { limits, requests },
         organization_url: format!("{}/{id}", config.gitea_url),
+        network: config.network.clone(),
         group_prefix: config.group_prefix.clone(),
         id,
         name,
