@@ -158,5 +158,5 @@ cat <<TEXT
 
 Next:$([ -n "$existing" ] || printf '\n  export KUBECONFIG=%q' "$poc/kubeconfig")
   kubectl apply -f $root/promises/team/resource-request.yaml
-  kubectl get teams --watch
+  kubectl get teams.platform.kratix.io --watch
 TEXT
