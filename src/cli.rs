@@ -4,6 +4,7 @@
 //! stderr. Exit codes: 0 done, 1 wrong or refused requests, 2 everything else.
 
 mod diagnostics;
+mod doctor;
 mod generate;
 mod init;
 mod policy;
@@ -62,6 +63,8 @@ enum Command {
     Run(run::Arguments),
     /// Check plans of Terraform against the platform's rules
     Policy(policy::Arguments),
+    /// Check a platform's configuration against its servers, before the first delivery
+    Doctor(doctor::Arguments),
     /// Print the JSON Schema of a kind of request, for editors
     Schema(schema::Arguments),
     /// Bring the generated files of this repository up to date
@@ -198,6 +201,7 @@ impl Cli {
             Command::Run(arguments) => run::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Policy(arguments) => policy::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Init(arguments) => init::run(&arguments),
             Command::Schema(arguments) => schema::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),

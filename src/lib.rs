@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod diff;
+pub mod doctor;
 pub mod document;
 mod fields;
 pub mod file_tree;

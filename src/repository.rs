@@ -25,6 +25,14 @@ use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
 pub use git::create as create_repository;
+
+/// Whether a repository can be read.
+///
+/// # Errors
+/// Why it cannot.
+pub fn can_be_read(remote: &GitRemote) -> Result<()> {
+    git::Branch::open(remote).map(drop)
+}
 pub(crate) use gitea::{Api, User, snapshot};
 pub use gitea::{Pull, Sight, Status, look};
 

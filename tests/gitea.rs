@@ -448,6 +448,67 @@ fn who_has_no_account_is_named_before_anybody_reviews() {
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn what_keeps_a_platform_from_its_first_delivery_is_told_before() {
+    let organization = Organization::with_repositories("doctor");
+    let writer = User::new("doctor-writer");
+    for repository in ["catalog", "infrastructure"] {
+        writer.join(&organization, repository, "write");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = |scopes: &[&str], server: &str| {
+        let token = writer.token(&format!("doctor-{:08x}", fastrand::u32(..)), scopes);
+        fs::write(folder.path().join("token"), token).unwrap();
+        let config = json!({
+            "gitea": {"url": server, "tokenFile": "token", "caFile": variable("GITEA_CA_FILE")},
+            "repositories": {
+                "catalog": {"owner": organization.0, "name": "catalog"},
+                "infrastructure": {"owner": organization.0, "name": "infrastructure"},
+            },
+        });
+        fs::write(folder.path().join("platform.yaml"), config.to_string()).unwrap();
+        let mut command = support::binary("goldpath");
+        let output = command.current_dir(folder.path()).args(["doctor", "--config", "platform.yaml"]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let all = ["write:repository", "write:issue"];
+    let server = variable("GITEA_URL");
+    let (code, told) = doctor(&all, "https://127.0.0.1:9");
+    assert!(
+        code == Some(1) && told.contains("help: see `gitea.url`") && told.ends_with("2 things to put right\n"),
+        "{told}"
+    );
+    let (code, told) = doctor(&all, &server);
+    assert!(
+        code == Some(1) && told.contains("wrong  catalog: it is empty\n       help: have its first commit made"),
+        "{told}"
+    );
+    for repository in ["catalog", "infrastructure"] {
+        let readme = json!({"branch": "main", "message": "first", "content": ""});
+        api("POST", &organization.path(repository, "/contents/README.md"), &readme);
+    }
+    let (code, told) = doctor(&all, &server);
+    assert!(code == Some(1) && told.contains("wrong  infrastructure: `main` is not protected\n"), "{told}");
+    let protection = json!({"rule_name": "main", "enable_push": false, "required_approvals": 1});
+    api("POST", &organization.path("infrastructure", "/branch_protections"), &protection);
+    let (code, told) = doctor(&all, &server);
+    assert_eq!((code, told.lines().last()), (Some(0), Some("all is well")), "{told}");
+    assert!(told.contains("ok     infrastructure: `main` is protected, and needs 1 approvals\n"), "{told}");
+    assert!(told.contains("ok     catalog: the token's user may push to `main`\n"), "{told}");
+    // Nothing was made by asking.
+    for what in ["releases", "issues"] {
+        assert_eq!(api("GET", &organization.path("infrastructure", &format!("/{what}")), &Value::Null), json!([]));
+    }
+    let (code, told) = doctor(&all[..1], &server);
+    assert!(
+        code == Some(1) && told.contains("help: give it the scope `write:issue`") && told.contains("1 thing to"),
+        "{told}"
+    );
+    let (_, told) = doctor(&["read:repository"], &server);
+    assert!(told.contains("help: give it the scope `write:repository`"), "{told}");
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_dry_run_on_an_empty_server_makes_nothing() {
     let organization = Organization::planned("dry");
     let requests = Requests::render(vec!["alpha".to_owned()]);
