@@ -22,7 +22,7 @@ use crate::config::{Config, Unusable};
 use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -80,13 +80,14 @@ enum Command {
 
 /// Where the requests are.
 #[derive(Args)]
-#[group(id = "requests", required = true, multiple = true)]
+#[group(skip)]
+#[command(group(ArgGroup::new("requests").required(true).multiple(true).args(["named", "files"])))]
 struct Files {
     /// Files of requests, folders of such files, or `-` for stdin
-    #[arg(value_name = "FILE", group = "requests")]
+    #[arg(value_name = "FILE")]
     named: Vec<PathBuf>,
     /// The same, as kubectl takes them
-    #[arg(short = 'f', long = "filename", visible_alias = "file", value_name = "FILE", num_args = 1.., group = "requests")]
+    #[arg(short = 'f', long = "filename", visible_alias = "file", value_name = "FILE", num_args = 1..)]
     files: Vec<PathBuf>,
     /// Read the folders in folders too, but those whose names begin with a dot
     #[arg(short = 'R', long)]

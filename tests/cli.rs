@@ -125,6 +125,7 @@ fn exit_codes_tell_clean_from_faulty_from_misused() {
     fs::write(folder.path().join("config.yaml"), "repositories: {catalog: {url: /nowhere/catalog.git}}").unwrap();
     assert_eq!(code(&["run", "-f", "bad.yaml", "good.yaml", "--config", "config.yaml"]), Some(2));
     assert_eq!(code(&["validate"]), Some(2));
+    assert_eq!(code(&["validate", "--recursive"]), Some(2));
     assert_eq!(code(&["validate", "-f", "good.yaml", "--frobnicate"]), Some(2));
     assert_eq!(code(&[]), Some(2));
     assert_eq!(code(&["--version"]), Some(0));
