@@ -43,6 +43,8 @@ pub struct Batch {
     /// Files that are to be written or removed.
     touched: BTreeSet<RelativePath>,
     listed: OnceCell<RefCell<Listed>>,
+    /// Whether somebody else has written what is at the index's path: looked at once, because it is as long as the catalog.
+    foreign: OnceCell<bool>,
     /// What is done for whom, without content.
     parts: Vec<(Cause, Plan)>,
 }
@@ -68,9 +70,9 @@ impl Batch {
                 git2::TreeWalkResult::Ok
             })?;
         }
-        let (contents, touched, listed, parts) = Default::default();
+        let (contents, touched, listed, foreign, parts) = Default::default();
         let index = index.clone();
-        Ok(Self { role, index, branch, _turn: turn, base, files, links, contents, touched, listed, parts })
+        Ok(Self { role, index, branch, _turn: turn, base, files, links, contents, touched, listed, foreign, parts })
     }
 
     /// What a delivery changes on top of what is staged, to be staged next; the commit is not known yet.
@@ -79,7 +81,7 @@ impl Batch {
     /// As [`Branch::commit`], but for races.
     pub fn plan(&self, delivery: &Delivery, files: &FileTree) -> Result<(Plan, Outcome), Undelivered> {
         let request = &delivery.cause.request;
-        if self.role == Role::Catalog && self.read(&self.index)?.is_some_and(|content| !index::is_ours(&content)) {
+        if self.role == Role::Catalog && self.is_index_foreign()? {
             return Err(Undelivered::Index { path: self.index.clone() });
         }
         let planned = inventory::plan_files(self, self.role, request, files);
@@ -242,6 +244,14 @@ impl Batch {
             }
         }
         Ok(())
+    }
+
+    fn is_index_foreign(&self) -> Result<bool> {
+        if self.foreign.get().is_none() {
+            let is_foreign = self.read(&self.index)?.is_some_and(|content| !index::is_ours(&content));
+            let _ = self.foreign.set(is_foreign);
+        }
+        Ok(self.foreign.get().copied().unwrap_or_default())
     }
 
     fn listed(&self) -> Result<&RefCell<Listed>> {
