@@ -140,9 +140,6 @@ pub fn main() -> ExitCode {
     if let Err(error) = keep_memory_private() {
         return finish(Err(error.into()));
     }
-    if let Err(error) = ignore_git_configuration() {
-        return finish(Err(error.into()));
-    }
     let called = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy();
     finish(step::run(&name).unwrap_or_else(|| Cli::read().run()))
@@ -159,19 +156,6 @@ const HABITS: [(&str, &str); 8] = [
     ("-n", "the namespace of a request stands in its `metadata`"),
     ("--namespace", "the namespace of a request stands in its `metadata`"),
 ];
-
-/// Keeps the machine's and the user's git configuration out: nothing of it is needed, and it may be broken, or say something
-/// else than ours.
-fn ignore_git_configuration() -> Result<(), git2::Error> {
-    use git2::ConfigLevel::{Global, ProgramData, System, XDG};
-    for level in [ProgramData, System, XDG, Global] {
-        #[expect(unsafe_code, reason = "libgit2 keeps the paths in a global, and no other thread runs yet")]
-        unsafe {
-            git2::opts::set_search_path(level, "")?;
-        }
-    }
-    Ok(())
-}
 
 /// Keeps tokens out of core files, and other processes of the same user out of this one's memory.
 fn keep_memory_private() -> std::io::Result<()> {
@@ -217,8 +201,7 @@ impl Cli {
     }
 }
 
-/// Ends a program: an error is shown once, with all that led to it. A reader that has seen enough
-/// (`goldpath … | head`) is no error.
+/// Ends a program: an error is shown once, with all that led to it.
 fn finish(result: Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         if let Some(Unusable { name, text, fault }) = error.downcast_ref() {

@@ -13,7 +13,7 @@ use crate::config::{Author, GitRemote, Location};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::Role;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use git2::build::TreeUpdateBuilder;
 use git2::{
     Cred, CredentialType, ErrorCode, FetchOptions, FileMode, Oid, PushOptions, RemoteCallbacks, RemoteRedirect,
@@ -23,6 +23,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -47,6 +48,25 @@ enum Try {
     Lost,
 }
 
+/// Keeps the machine's and the user's git configuration out: nothing of it is needed, and it may be broken, or say something
+/// else than ours. Only where a repository is opened: libgit2 takes longer to begin than most steps take to end.
+fn ignore_configuration() -> Result<()> {
+    use git2::ConfigLevel::{Global, ProgramData, System, XDG};
+    static IGNORED: LazyLock<Result<(), git2::Error>> = LazyLock::new(|| {
+        for level in [ProgramData, System, XDG, Global] {
+            #[expect(
+                unsafe_code,
+                reason = "libgit2 keeps the paths in a global, which is read where a repository is opened"
+            )]
+            unsafe {
+                git2::opts::set_search_path(level, "")?;
+            }
+        }
+        Ok(())
+    });
+    IGNORED.as_ref().map_err(|error| anyhow!("cannot set libgit2 up: {error}")).copied()
+}
+
 /// Makes an empty bare repository, unless there is one.
 ///
 /// # Errors
@@ -56,6 +76,7 @@ pub fn create(path: &Path, branch: &str) -> Result<()> {
         return Ok(());
     }
     let making = || format!("cannot make the repository {}", path.display());
+    ignore_configuration().with_context(making)?;
     // Made beside its place, so that nobody finds half of one; who comes second keeps the first's.
     let folder = path.parent().with_context(making)?;
     fs::create_dir_all(folder).with_context(making)?;
@@ -81,6 +102,7 @@ impl Branch {
     }
 
     fn open_any(remote: &GitRemote) -> Result<Self> {
+        ignore_configuration()?;
         if let Location::Path(path) = &remote.url {
             let repository = Repository::open_bare(path)?;
             ensure!(repository.is_bare(), "it is not a bare repository");
@@ -149,7 +171,7 @@ impl Branch {
                 self.fetch()?;
             }
         }
-        Err(anyhow::anyhow!("others were faster in the repository {} until the time was up", self.remote.url).into())
+        Err(anyhow!("others were faster in the repository {} until the time was up", self.remote.url).into())
     }
 
     /// What a delivery changes on top of `base`, and, where that was asked for, how.
