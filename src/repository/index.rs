@@ -17,9 +17,10 @@ const LOOKED_INTO: &str = "goldpath.dev/looked-into";
 /// The longest file that is looked into for entities, in bytes. Nobody writes one by hand that is longer.
 pub const MAX_BYTES: usize = 1 << 20;
 
+/// An index of ours.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Location {
+pub struct Index {
     api_version: String,
     kind: String,
     metadata: Metadata,
@@ -65,7 +66,7 @@ pub fn holds_entity(content: &[u8]) -> bool {
         api_version: Option<String>,
         kind: Option<String>,
     }
-    if content.len() > MAX_BYTES || is_ours(content) {
+    if content.len() > MAX_BYTES || Index::read(content).is_some() {
         return false;
     }
     let is_backstage = |version: &str| {
@@ -89,24 +90,22 @@ pub fn holds_entity(content: &[u8]) -> bool {
     is_broken && text.lines().filter_map(version).any(|version| is_backstage(&version))
 }
 
-/// Whether the content of the index is ours, so that nothing is lost that somebody wrote by hand when it is written again.
-pub fn is_ours(content: &[u8]) -> bool {
-    read(content).is_some()
-}
+impl Index {
+    /// Reads what is at the index's path; nothing where it is not ours, so that nothing is lost that somebody wrote by hand
+    /// when it is written again.
+    pub fn read(content: &[u8]) -> Option<Self> {
+        let index: Self = serde_yaml::from_slice(content).ok()?;
+        let is_ours = index.metadata.name == NAME && index.spec.targets.iter().all(|target| target.starts_with("./"));
+        is_ours.then_some(index)
+    }
 
-fn read(content: &[u8]) -> Option<Location> {
-    let location: Location = serde_yaml::from_slice(content).ok()?;
-    let is_ours = location.metadata.name == NAME && location.spec.targets.iter().all(|target| target.starts_with("./"));
-    is_ours.then_some(location)
-}
-
-/// The paths of the files that an index of ours lists, if it was written when the files to look into were these.
-pub fn listed(index: &RelativePath, content: &[u8], looked_into: &str) -> Option<BTreeSet<RelativePath>> {
-    let location = read(content)?;
-    let up = up(index);
-    let path = |target: &String| RelativePath::parse(target.strip_prefix("./")?.strip_prefix(&up)?).ok();
-    (location.metadata.annotations.get(LOOKED_INTO)? == looked_into)
-        .then(|| location.spec.targets.iter().filter_map(path).collect())
+    /// The paths of the files that the index at `path` lists, if it was written when the files to look into were these.
+    pub fn listed(&self, path: &RelativePath, looked_into: &str) -> Option<BTreeSet<RelativePath>> {
+        let up = up(path);
+        let listed = |target: &String| RelativePath::parse(target.strip_prefix("./")?.strip_prefix(&up)?).ok();
+        (self.metadata.annotations.get(LOOKED_INTO)? == looked_into)
+            .then(|| self.spec.targets.iter().filter_map(listed).collect())
+    }
 }
 
 /// The way from the folder of the index to the outermost.
@@ -136,7 +135,7 @@ pub fn build<'a>(
 ) -> anyhow::Result<Vec<u8>> {
     let up = up(index);
     let looked_into = Some(looked_into).filter(|digest| !digest.is_empty());
-    let location = Location {
+    let location = Index {
         api_version: "backstage.io/v1alpha1".to_owned(),
         kind: "Location".to_owned(),
         metadata: Metadata {
@@ -189,7 +188,7 @@ mod tests {
     #[test]
     fn an_index_of_ours_is_known_and_is_no_entity() {
         let built = build(&path("catalog-info.yaml"), [path("teams/a.yaml")].iter(), "").unwrap();
-        assert!(is_ours(&built) && !holds_entity(&built));
+        assert!(Index::read(&built).is_some() && !holds_entity(&built));
         let text = String::from_utf8(built).unwrap();
         for (old, new) in [
             ("name: goldpath", "name: company"),
@@ -198,14 +197,14 @@ mod tests {
             ("kind: Location", "kind: Location\n---\nkind: Component"),
         ] {
             assert!(text.contains(old));
-            assert!(!is_ours(text.replace(old, new).as_bytes()), "{new}");
+            assert!(Index::read(text.replace(old, new).as_bytes()).is_none(), "{new}");
         }
         let index = path("a/b/index.yaml");
         let below = build(&index, [path("teams/a.yaml")].iter(), "12").unwrap();
         assert!(String::from_utf8(below.clone()).unwrap().contains("- ./../../teams/a.yaml"));
-        assert_eq!(listed(&index, &below, "12"), Some(BTreeSet::from([path("teams/a.yaml")])));
-        assert_eq!(listed(&index, &below, "13"), None, "a file has changed since");
-        assert!(is_ours(&below));
+        assert_eq!(Index::read(&below).unwrap().listed(&index, "12"), Some(BTreeSet::from([path("teams/a.yaml")])));
+        assert_eq!(Index::read(&below).unwrap().listed(&index, "13"), None, "a file has changed since");
+        assert!(Index::read(&below).is_some());
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! Whoever may write the repository may have edited an inventory. So one is believed only for what a request of its kind
 //! can have, and for what no other lists; where it claims more, nothing is planned.
 
-use super::{Change, ChangeKind, Owner, Undelivered, index};
+use super::index::{self, Index};
+use super::{Change, ChangeKind, Owner, Undelivered};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::{self, Role};
@@ -351,9 +352,12 @@ impl Plan {
         possible.remove(path);
         let (generated, unknown): (BTreeMap<_, _>, BTreeMap<_, _>) =
             possible.into_iter().partition(|(path, _)| index::is_generated(path));
-        let old = tree.read(path)?;
+        let old = match tree.read(path)? {
+            Some(content) => Some(Index::read(&content).ok_or_else(|| Unplanned::Index(path.clone()))?),
+            None => None,
+        };
         let looked_into = index::digest(unknown.iter());
-        let mut entities = match old.as_ref().and_then(|old| index::listed(path, old, &looked_into)) {
+        let mut entities = match old.as_ref().and_then(|old| old.listed(path, &looked_into)) {
             Some(listed) => listed.into_iter().filter(|path| unknown.contains_key(path)).collect(),
             None => look_into(tree, unknown.into_keys().collect())?,
         };
@@ -363,9 +367,6 @@ impl Plan {
         // A repository that never held an entity needs no index.
         if entities.is_empty() && old.is_none() {
             return Ok(());
-        }
-        if old.is_some_and(|content| !index::is_ours(&content)) {
-            return Err(Unplanned::Index(path.clone()));
         }
         let content = index::build(path, entities.iter(), &looked_into)?;
         Ok(self.keep(tree, path.clone(), content)?)

@@ -8,8 +8,9 @@ use crate::config::GitRemote;
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::Role;
+use crate::repository::index::{self, Index};
 use crate::repository::inventory::{self, Plan, Tree};
-use crate::repository::{Cause, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered, index, message};
+use crate::repository::{Cause, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered, message};
 use anyhow::{Context, Result, bail};
 use git2::build::TreeUpdateBuilder;
 use git2::{Buf, FileMode, ObjectType, Oid, Repository};
@@ -45,6 +46,8 @@ pub struct Batch {
     listed: OnceCell<RefCell<Listed>>,
     /// Whether somebody else has written what is at the index's path: looked at once, because it is as long as the catalog.
     foreign: OnceCell<bool>,
+    /// Whether the index is right for what is staged, for the same reason.
+    is_indexed: bool,
     /// What is done for whom, without content.
     parts: Vec<(Cause, Plan)>,
 }
@@ -70,9 +73,23 @@ impl Batch {
                 git2::TreeWalkResult::Ok
             })?;
         }
-        let (contents, touched, listed, foreign, parts) = Default::default();
+        let (contents, touched, listed, foreign, is_indexed, parts) = Default::default();
         let index = index.clone();
-        Ok(Self { role, index, branch, _turn: turn, base, files, links, contents, touched, listed, foreign, parts })
+        Ok(Self {
+            role,
+            index,
+            branch,
+            _turn: turn,
+            base,
+            files,
+            links,
+            contents,
+            touched,
+            listed,
+            foreign,
+            is_indexed,
+            parts,
+        })
     }
 
     /// What a delivery changes on top of what is staged, to be staged next; the commit is not known yet.
@@ -103,6 +120,7 @@ impl Batch {
     /// A repository that cannot be read.
     pub fn stage(&mut self, cause: &Cause, mut plan: Plan) -> Result<()> {
         if !plan.is_empty() {
+            self.is_indexed = false;
             self.apply(&mut plan)?;
             self.parts.push((cause.clone(), plan));
         }
@@ -115,12 +133,13 @@ impl Batch {
     /// A repository that cannot be read.
     pub fn stage_index(&mut self) -> Result<Vec<FileDiff>, Undelivered> {
         let mut plan = Plan::default();
-        if self.role == Role::Catalog {
+        if self.role == Role::Catalog && !self.is_indexed {
             let kept = plan.keep_index(&*self, &self.index.clone());
             kept.map_err(|unplanned| self.branch.explain_unplanned(unplanned, self.role))?;
         }
         let diff = inventory::diff(&*self, self.role, &plan)?;
         self.apply(&mut plan)?;
+        self.is_indexed = true;
         Ok(diff)
     }
 
@@ -248,7 +267,7 @@ impl Batch {
 
     fn is_index_foreign(&self) -> Result<bool> {
         if self.foreign.get().is_none() {
-            let is_foreign = self.read(&self.index)?.is_some_and(|content| !index::is_ours(&content));
+            let is_foreign = self.read(&self.index)?.is_some_and(|content| Index::read(&content).is_none());
             let _ = self.foreign.set(is_foreign);
         }
         Ok(self.foreign.get().copied().unwrap_or_default())
