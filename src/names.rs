@@ -274,7 +274,7 @@ name!(
         // With the line break at its end.
         "maxLength": DisplayName::MAX,
         "pattern": LINE_PATTERN,
-        "x-kubernetes-validations": [{"rule": format!("self.matches(r\"{VISIBLE}\")"), "message": "is blank"}],
+        "x-kubernetes-validations": [{"rule": format!("self.matches(r\"{}\")", visible_pattern()), "message": "is blank"}],
     })
 );
 
@@ -284,9 +284,8 @@ impl DisplayName {
 
     /// Refuses the blank, the too long, and what is not one line.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        static SHOWS: LazyLock<Regex> = LazyLock::new(|| Regex::new(VISIBLE).expect("a constant"));
         let text = line(text, Self::MAX)?;
-        if !SHOWS.is_match(text) {
+        if !text.chars().any(is_visible) {
             return Err(Refusal::new("length", "is blank").help("write a name that people know"));
         }
         Ok(Self(text.to_owned()))
@@ -504,12 +503,39 @@ impl Addresses {
 /// expressions of the API server (RE2). At its end the line break may stand that a block scalar (`>`) leaves there.
 const LINE_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}]*\n?$";
 
-/// A character that is seen: no space, none that takes no room, no letter that shows nothing. For RE2 and for Rust.
-const VISIBLE: &str = concat!(
-    r"[^\x00-\x20\x7f-\xa0\xad\x{34f}\x{61c}\x{115f}\x{1160}\x{1680}\x{17b4}\x{17b5}\x{180b}-\x{180f}\x{2000}-\x{200f}",
-    r"\x{2028}-\x{202f}\x{205f}-\x{206f}\x{2800}\x{3000}\x{3164}\x{fe00}-\x{fe0f}\x{feff}\x{ffa0}\x{fff0}-\x{fffb}",
-    r"\x{e0000}-\x{e0fff}]"
-);
+/// The characters that nobody sees, from each first to its last: spaces, what takes no room, letters that show nothing.
+const INVISIBLE: [(char, char); 20] = [
+    ('\0', ' '),
+    ('\u{7f}', '\u{a0}'),
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{1680}', '\u{1680}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{2000}', '\u{200f}'),
+    ('\u{2028}', '\u{202f}'),
+    ('\u{205f}', '\u{206f}'),
+    ('\u{2800}', '\u{2800}'),
+    ('\u{3000}', '\u{3000}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+fn is_visible(c: char) -> bool {
+    !INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// A character that is seen, in the regular expressions of the API server.
+fn visible_pattern() -> String {
+    let range = |(first, last): &(char, char)| format!(r"\x{{{:x}}}-\x{{{:x}}}", u32::from(*first), u32::from(*last));
+    format!("[^{}]", INVISIBLE.iter().map(range).collect::<String>())
+}
 
 /// The line that a text is, without the line break at its end.
 fn line(text: &str, max: usize) -> Result<&str, Refusal> {
@@ -680,6 +706,13 @@ mod tests {
         assert_eq!(DisplayName::parse("Sells things\n").unwrap().as_str(), "Sells things");
         assert_eq!(rule(DisplayName::parse("a\n\n")), "characters");
         assert_eq!(rule(DisplayName::parse(&"é".repeat(101))), "length");
+    }
+
+    #[test]
+    fn what_is_seen_is_the_same_for_the_api_server() {
+        let pattern = Regex::new(&visible_pattern()).unwrap();
+        let differs = |c: &char| is_visible(*c) != pattern.is_match(c.encode_utf8(&mut [0; 4]));
+        assert_eq!(('\0'..=char::MAX).find(differs), None);
     }
 
     #[test]
