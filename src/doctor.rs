@@ -250,7 +250,11 @@ impl Look<'_> {
                 let remedy = format!("give it the scope `{scope}`, and its user the rights");
                 self.findings.wrong(about, format!("the token may not {what}: {failure}"), remedy);
             }
-            Ok(_) => self.findings.good(about, format!("the token may {what}")),
+            // What it was asked to make has no name.
+            Ok(_) => {
+                let remedy = "look for something without a name, remove it, and tell us";
+                self.findings.wrong(about, format!("Gitea takes an empty request to {what}"), remedy);
+            }
         }
     }
 }
