@@ -3,7 +3,6 @@
 use crate::file_tree::{FileTree, RelativePath};
 use anyhow::{Context, Result};
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// How one file changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,7 +46,5 @@ impl FileDiff {
 /// # Errors
 /// As [`FileDiff::new`].
 pub fn trees(name: &str, old: &FileTree, new: &FileTree) -> Result<Vec<FileDiff>> {
-    let paths: BTreeSet<_> = old.paths().chain(new.paths()).collect();
-    let differ = |path: &&RelativePath| old.get(path) != new.get(path);
-    paths.into_iter().filter(differ).map(|path| FileDiff::new(name, path, old.get(path), new.get(path))).collect()
+    old.differing(new).map(|path| FileDiff::new(name, path, old.get(path), new.get(path))).collect()
 }

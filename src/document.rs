@@ -106,6 +106,17 @@ impl Node {
         }
     }
 
+    /// What stands at a path such as `spec.members[2].role`; the node itself for an empty one.
+    pub fn at(&self, path: &str) -> Option<&Node> {
+        path.split('.').filter(|part| !part.is_empty()).try_fold(self, |node, part| {
+            let (name, index) = part.strip_suffix(']').and_then(|part| part.split_once('[')).unwrap_or((part, ""));
+            match (node.get(name)?, index.parse::<usize>()) {
+                (Node { value: Value::List(items), .. }, Ok(index)) => items.get(index),
+                (node, _) => Some(node),
+            }
+        })
+    }
+
     /// Whether it is `null`, or nothing at all.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -45,6 +45,11 @@ impl RelativePath {
     /// Whether a tree that holds one cannot hold the other beside it: they are the same, or one is above the other.
     pub fn excludes(&self, other: &Self) -> bool {
         self == other || self.is_above(other) || other.is_above(self)
+    }
+
+    /// Whether its name, or that of a folder that it is in, begins with a dot.
+    pub fn is_hidden(&self) -> bool {
+        self.0.split('/').any(|name| name.starts_with('.'))
     }
 
     /// The folders that it is in, from the outermost.
@@ -102,6 +107,12 @@ impl FileTree {
     /// The path of every file, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &RelativePath> {
         self.0.keys()
+    }
+
+    /// The paths of the files that are not the same in both, sorted.
+    pub fn differing<'t>(&'t self, other: &'t Self) -> impl Iterator<Item = &'t RelativePath> {
+        let paths: BTreeSet<_> = self.paths().chain(other.paths()).collect();
+        paths.into_iter().filter(|path| self.get(path) != other.get(path))
     }
 
     /// The number of files.

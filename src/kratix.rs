@@ -261,7 +261,7 @@ pub struct Progress {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Fault>,
     /// How many manifests it has.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub manifests: usize,
     /// What each repository holds of the request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -368,12 +368,8 @@ pub struct Delivered {
     pub pull_request: Option<PullRequest>,
 }
 
-fn is_none(count: &usize) -> bool {
-    *count == 0
-}
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
 }
 
 impl Status {

@@ -110,9 +110,7 @@ fn value_of(text: &str) -> Option<u128> {
         "u" => decimal(-6),
         "m" => decimal(-3),
         unit => {
-            let power = i32::try_from("kMGTPE".find(unit.trim_end_matches('i').to_owned().replace('K', "k").as_str())?)
-                .ok()?
-                + 1;
+            let power = 1 + i32::try_from("KMGTPE".find(&unit[..1].to_ascii_uppercase())?).ok()?;
             match unit.ends_with('i') {
                 true => digits.checked_mul(1_u128.checked_shl(10 * power.unsigned_abs())?),
                 false => decimal(3 * power),

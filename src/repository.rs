@@ -338,7 +338,11 @@ impl Batch {
         for remote in config.repositories.values() {
             let Remote::Git(GitRemote { url: Location::Path(path), .. }) = remote else { return Ok(None) };
             let is_new = paths.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
-            ensure!(is_new, "{} cannot be both the catalog's and the infrastructure's repository", path.display());
+            ensure!(
+                is_new,
+                "{} cannot be both the catalog's and the infrastructure's repository: name two",
+                path.display()
+            );
         }
         let mut batches = BTreeMap::new();
         for (role, remote) in &config.repositories {

@@ -49,7 +49,7 @@ impl FromStr for Identity {
             return Err(Refusal::new("identity", format!("{} names no request", quote(text)))
                 .help("write it as in `Team default/alpha` or `team/default/alpha`"));
         };
-        let by_path = promise::PROMISES.iter().find(|promise| promise.name == kind).map(|promise| promise.kind);
+        let by_path = promise::PROMISES.iter().map(|promise| promise.kind).find(|known| known.to_lowercase() == kind);
         Ok(Self {
             kind: by_path.map_or_else(|| promise::find(kind).map(|promise| promise.kind), Ok)?.to_owned(),
             namespace: NamespaceName::parse(namespace)?,

@@ -2,7 +2,7 @@
 //! are the same object or claim the same paths, and that no Teams are each other's parents.
 
 use crate::config::Config;
-use crate::document::{Node, Span, Value};
+use crate::document::{Node, Value};
 use crate::promise::{Outputs, Unrendered};
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
@@ -53,7 +53,9 @@ pub fn check(items: &[Item<'_>], config: &Config) -> Vec<Verdict> {
         }
         verdicts.push(verdict);
     }
-    let add = |index: usize, path: &str, refusal: Refusal| refusal.at(path, find(items[index].document, path));
+    let add = |index: usize, path: &str, refusal: Refusal| {
+        refusal.at(path, items[index].document.at(path).map(|node| node.span))
+    };
     for (index, path, refusal) in doubles(items, &known).into_iter().chain(circles(&known)) {
         verdicts[index].conflicts.push(add(index, &path, refusal));
     }
@@ -157,27 +159,13 @@ fn shown(circle: &[&String], from: usize) -> String {
 
 /// The path of the value `id` in the field at `path`, which may be a list of such.
 fn place_of(document: &Node, path: &str, id: &str) -> String {
-    let field = path.split('.').try_fold(document, |node, name| node.get(name));
-    match field.map(|field| &field.value) {
+    match document.at(path).map(|field| &field.value) {
         Some(Value::List(items)) => {
             let index = items.iter().position(|item| item.as_str() == Some(id));
             format!("{path}[{}]", index.unwrap_or_default())
         }
         _ => path.to_owned(),
     }
-}
-
-/// Where the value at a path such as `spec.allowNetworkFrom[2]` stands.
-fn find(document: &Node, path: &str) -> Option<Span> {
-    let mut node = document;
-    for part in path.split('.') {
-        let (name, index) = part.strip_suffix(']').and_then(|part| part.split_once('[')).unwrap_or((part, ""));
-        node = node.get(name)?;
-        if let (Ok(index), Value::List(items)) = (index.parse::<usize>(), &node.value) {
-            node = items.get(index)?;
-        }
-    }
-    Some(node.span)
 }
 
 #[cfg(test)]

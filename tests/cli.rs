@@ -525,6 +525,10 @@ fn what_somebody_did_by_hand_holds_up_nobody_else_and_a_look_foresees_it() {
     let run = three.run(&["run", "t/2.yaml"]);
     assert!(stdout(&run).contains("    ~ .goldpath/team/default/t2.yaml\n") && stdout(&run).ends_with("1 committed\n"));
 
+    three.by_hand("catalog", |folder| fs::remove_file(folder.join("teams/id2.yaml")).unwrap());
+    let gone = three.run(&["run", "t/2.yaml", "--delete", "--dry-run"]);
+    assert!(stdout(&gone).contains("    - .goldpath/team/default/t2.yaml\n"), "{}", stdout(&gone));
+
     three.by_hand("catalog", |folder| fs::write(folder.join("catalog-info.yaml"), "by: hand\n").unwrap());
     for arguments in [&["run", "t/2.yaml"][..], &["run", "--diff", "t/2.yaml"], &["run", "--dry-run", "t/2.yaml"]] {
         let output = three.run(arguments);

@@ -7,7 +7,6 @@ use super::requests::{Source, is_read};
 use super::{Files, one_line};
 use crate::document;
 use crate::file_tree::write_file;
-use crate::promise::PROMISES;
 use crate::request::{API_VERSION, Identity, Request};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -75,7 +74,7 @@ pub fn find(workspace: &Path, files: &Files, sources: &[Source]) -> Result<Vec<(
         if given.contains(&path) || !is_missing(Path::new(&note)) {
             continue;
         }
-        let Some(identity) = identity_of(&path) else { continue };
+        let Ok(identity) = path.parse::<Identity>() else { continue };
         let metadata = json!({"name": identity.name, "namespace": identity.namespace});
         let object = json!({"apiVersion": API_VERSION, "kind": identity.kind, "metadata": metadata, "spec": {}});
         let text = object.to_string().into_bytes();
@@ -83,13 +82,6 @@ pub fn find(workspace: &Path, files: &Files, sources: &[Source]) -> Result<Vec<(
         strays.push((identity, Source { name: note, text, documents, is_whole: true }));
     }
     Ok(strays)
-}
-
-/// Who has a path such as `team/default/alpha`.
-fn identity_of(path: &str) -> Option<Identity> {
-    let (name, _) = path.split_once('/')?;
-    PROMISES.iter().find(|promise| promise.kind.to_lowercase() == name)?;
-    path.parse().ok()
 }
 
 /// Every folder three levels below, and its path from there.

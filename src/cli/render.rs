@@ -3,7 +3,6 @@
 use super::{ConfigArgs, Files, WRONG, diagnostics, is_colored, print, requests, tell};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::promise::{Outputs, Role};
-use crate::set;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::PathBuf;
@@ -29,22 +28,17 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config.load()?;
     let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
-    let items: Vec<_> = sources.iter().flat_map(requests::Source::items).collect();
-    let mut verdicts = set::check(&items, &config).into_iter();
     let color = is_colored(&std::io::stderr());
     let mut is_wrong = false;
-    for source in &sources {
+    for (source, wrong) in requests::judge(&sources, &config) {
         let text = String::from_utf8_lossy(&source.text);
         if let Err(fault) = &source.documents {
             is_wrong = true;
             tell(&diagnostics::render_unreadable(&source.name, &source.text, fault, color));
         }
-        for verdict in verdicts.by_ref().take(source.items().count()) {
-            let faults = [verdict.faults, verdict.conflicts].concat();
-            is_wrong |= !faults.is_empty();
-            tell(&diagnostics::render_violations(&source.name, &text, &faults, color));
-            tell(&diagnostics::render_warnings(&source.name, &text, &verdict.warnings, color));
-        }
+        is_wrong |= !wrong.faults.is_empty();
+        tell(&diagnostics::render_violations(&source.name, &text, &wrong.faults, color));
+        tell(&diagnostics::render_warnings(&source.name, &text, &wrong.warnings, color));
     }
     notes.iter().for_each(|note| tell(&format!("note: {note}\n")));
     if is_wrong {
@@ -53,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::from(WRONG));
     }
     let mut all = FileTree::default();
-    for item in &items {
+    for item in sources.iter().flat_map(requests::Source::items) {
         // It was rendered before, without a fault.
         let Ok((_, Outputs { manifests, mut repositories, .. })) = crate::generate(item.document, &config) else {
             continue;

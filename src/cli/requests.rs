@@ -1,9 +1,10 @@
 //! Reads the requests that the user names, as kubectl does: files, folders, stdin; YAML, JSON, and lists of them.
 
 use super::{Files, one_line};
+use crate::config::Config;
 use crate::document::{self, Node, Unreadable, Value};
 use crate::request::API_VERSION;
-use crate::set::Item;
+use crate::set::{self, Item, Verdict};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -97,6 +98,20 @@ impl Sources {
         self.sources.extend(sources);
         Ok(())
     }
+}
+
+/// What is wrong with the documents of each file, in its order: of those that can be read.
+pub fn judge<'s>(sources: &'s [Source], config: &Config) -> impl Iterator<Item = (&'s Source, Verdict)> {
+    let items: Vec<_> = sources.iter().flat_map(Source::items).collect();
+    let mut verdicts = set::check(&items, config).into_iter();
+    sources.iter().map(move |source| {
+        let mut all = Verdict::default();
+        for Verdict { faults, conflicts, warnings } in verdicts.by_ref().take(source.items().count()) {
+            all.faults.extend(faults.into_iter().chain(conflicts));
+            all.warnings.extend(warnings);
+        }
+        (source, all)
+    })
 }
 
 /// The `apiVersion` of an object of another group.

@@ -2,7 +2,6 @@
 
 use super::{ConfigArgs, Files, Output, WRONG, diagnostics, is_colored, print, requests, tell};
 use crate::render::count;
-use crate::set::{self, Verdict};
 use crate::violation::{Violation, told};
 use anyhow::Result;
 use clap::Args;
@@ -48,23 +47,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config.load()?;
     let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
     let color = is_colored(&std::io::stdout());
-    let items: Vec<_> = sources.iter().flat_map(requests::Source::items).collect();
-    let mut verdicts = set::check(&items, &config).into_iter();
+    let requests = sources.iter().flat_map(requests::Source::items).count();
     let (mut faults, mut warnings, mut text, mut all) = (0, 0, String::new(), Vec::new());
-    for source in &sources {
-        let documents = match &source.documents {
-            Ok(documents) => documents,
-            Err(fault) => {
-                text += &diagnostics::render_unreadable(&source.name, &source.text, fault, color);
-                faults += 1;
-                all.push(Fault::new(&source.name, unreadable(fault)));
-                continue;
-            }
-        };
-        let mut wrong = Verdict::default();
-        for verdict in verdicts.by_ref().take(documents.len()) {
-            wrong.faults.extend(verdict.faults.into_iter().chain(verdict.conflicts));
-            wrong.warnings.extend(verdict.warnings);
+    for (source, wrong) in requests::judge(&sources, &config) {
+        if let Err(fault) = &source.documents {
+            text += &diagnostics::render_unreadable(&source.name, &source.text, fault, color);
+            faults += 1;
+            all.push(Fault::new(&source.name, unreadable(fault)));
+            continue;
         }
         let source_text = String::from_utf8_lossy(&source.text);
         text += &diagnostics::render_violations(&source.name, &source_text, &wrong.faults, color);
@@ -80,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     notes.iter().for_each(|note| tell(&format!("note: {note}\n")));
     let found = if faults == 0 { "no fault".to_owned() } else { count(faults, "fault") };
     let warned = if warnings == 0 { String::new() } else { format!(", {}", count(warnings, "warning")) };
-    tell(&format!("{found}{warned} in {}\n", count(items.len(), "request")));
+    tell(&format!("{found}{warned} in {}\n", count(requests, "request")));
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
 }
 

@@ -418,17 +418,14 @@ impl Tree for Snapshot<'_> {
     }
 
     fn possible_entities(&self) -> Result<BTreeMap<RelativePath, String>> {
-        let (mut entities, mut unknown) = (BTreeMap::new(), Vec::new());
+        let mut files = Vec::new();
         if let Some(tree) = &self.tree {
-            for_each_file(tree, "", |path, id| match index::is_generated(&path) {
-                true => drop(entities.insert(path, id.to_string())),
-                false if index::may_be_entity(&path) => unknown.push((path, id)),
-                false => {}
-            })?;
+            for_each_file(tree, "", |path, id| files.push((path, id)))?;
         }
         let objects = self.repository.odb()?;
-        for (path, id) in unknown {
-            if objects.read_header(id)?.0 <= index::MAX_BYTES {
+        let mut entities = BTreeMap::new();
+        for (path, id) in files {
+            if index::is_possible(&path, || objects.read_header(id).map(|(length, _)| length))? {
                 entities.insert(path, id.to_string());
             }
         }

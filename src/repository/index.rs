@@ -47,13 +47,21 @@ struct Spec {
 
 /// Whether a file has to be looked into: YAML that no request of ours has, and none of whose names begins with a dot.
 pub fn may_be_entity(path: &RelativePath) -> bool {
-    let is_hidden = path.as_str().split('/').any(|segment| segment.starts_with('.'));
-    (path.as_str().ends_with(".yaml") || path.as_str().ends_with(".yml")) && !is_hidden && !is_generated(path)
+    let is_yaml = path.as_str().ends_with(".yaml") || path.as_str().ends_with(".yml");
+    is_yaml && !path.is_hidden() && !is_generated(path)
 }
 
 /// Whether a file is one that requests have: an entity, whatever somebody has made of it.
 pub fn is_generated(path: &RelativePath) -> bool {
     PROMISES.iter().any(|promise| (promise.id_of)(Role::Catalog, path).is_some())
+}
+
+/// Whether a file is generated, or may be an entity and is not too long: its length is asked for only where it counts.
+///
+/// # Errors
+/// That of `length`.
+pub fn is_possible<E>(path: &RelativePath, length: impl FnOnce() -> Result<usize, E>) -> Result<bool, E> {
+    Ok(is_generated(path) || may_be_entity(path) && length()? <= MAX_BYTES)
 }
 
 /// Whether a file that [`may_be_entity`] holds one: a document of [Backstage's

@@ -159,7 +159,7 @@ impl<T: Tree> Tree for Overlay<'_, T> {
         let mut entities = self.base.possible_entities()?;
         for (path, content) in &self.changes {
             match content {
-                Some(content) if index::is_generated(path) || index::may_be_entity(path) => {
+                Some(content) if index::is_possible(path, || anyhow::Ok(content.len()))? => {
                     entities.insert(path.clone(), blob_id(content)?);
                 }
                 _ => drop(entities.remove(path)),
@@ -445,8 +445,7 @@ pub fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
 
 /// The id by which a request of this kind can have a file in such a repository. Never what Gitea, tools, and we keep beside.
 fn id_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<&'p str> {
-    let is_beside = path.as_str().split('/').any(|name| name.starts_with('.'));
-    promise::find(&request.kind).ok().filter(|_| !is_beside).and_then(|promise| (promise.id_of)(role, path))
+    promise::find(&request.kind).ok().filter(|_| !path.is_hidden()).and_then(|promise| (promise.id_of)(role, path))
 }
 
 /// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.

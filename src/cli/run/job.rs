@@ -19,7 +19,7 @@ use crate::violation::{Violation, is_deceptive};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,11 @@ impl Job<'_> {
             repositories: BTreeMap::new(),
             refusal: None,
         };
-        ensure!(!folders.output.is_symlink(), "{} is a link, and no folder of ours", folders.output.display());
+        ensure!(
+            !folders.output.is_symlink(),
+            "{} is a link, and no folder of ours: remove it",
+            folders.output.display()
+        );
         // One that is damaged is written anew.
         let status = if folders.has_status() { folders.read_status().ok() } else { None };
         if status.is_none() && self.task.extent == Extent::Whole {
@@ -302,14 +306,12 @@ impl Job<'_> {
     }
 
     fn compare(&self, before: &FileTree, after: &FileTree) -> Result<Manifests> {
-        let paths: BTreeSet<_> = before.paths().chain(after.paths()).collect();
         let kind = |path| match (before.get(path), after.get(path)) {
-            (None, Some(_)) => Some(ChangeKind::Added),
-            (Some(_), None) => Some(ChangeKind::Removed),
-            (old, new) if old != new => Some(ChangeKind::Changed),
-            _ => None,
+            (None, _) => ChangeKind::Added,
+            (_, None) => ChangeKind::Removed,
+            _ => ChangeKind::Changed,
         };
-        let changes = paths.into_iter().filter_map(|path| Some(Change { path: path.clone(), kind: kind(path)? }));
+        let changes = before.differing(after).map(|path| Change { path: path.clone(), kind: kind(path) });
         let diff = if self.task.with_diff { diff::trees("manifests", before, after)? } else { Vec::new() };
         Ok(Manifests { files: after.len(), changes: changes.collect(), diff })
     }

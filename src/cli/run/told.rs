@@ -95,7 +95,7 @@ impl Told {
             }
             Ok(Ok(report)) => {
                 if let Some(mut refusal) = report.refusal.clone() {
-                    refusal.span = document.and_then(|document| place_of(document, &refusal.path));
+                    refusal.span = document.and_then(|document| document.at(&refusal.path)).map(|node| node.span);
                     progress.tell(&diagnostics::render_violations(&source.name, &text, &[refusal], self.color));
                 }
                 if let Some(reason) = report.reason.as_ref().filter(|_| report.outcome == "failed") {
@@ -130,15 +130,6 @@ impl Told {
 
 fn wrong(file: &str, violations: &[Violation]) -> Entry {
     Entry::Wrong { outcome: "wrong", faults: told(violations).into_iter().map(|v| Fault::new(file, v)).collect() }
-}
-
-/// Where a field of a request stands, or what is there of it.
-fn place_of(document: &Node, path: &str) -> Option<crate::document::Span> {
-    let mut node = document;
-    for name in path.split('.').filter(|name| !name.is_empty()) {
-        node = node.get(name)?;
-    }
-    Some(node.span)
 }
 
 /// A report for people.

@@ -108,7 +108,9 @@ impl Batch {
         let mut changes = plan.changes.clone();
         if changes.is_empty() {
             // Nothing but what Goldpath keeps beside them: its inventory, which somebody has changed.
-            changes.extend(plan.writes.keys().map(|path| Change { path: path.clone(), kind: ChangeKind::Changed }));
+            let kept = plan.writes.keys().map(|path| (path, ChangeKind::Changed));
+            let kept = kept.chain(plan.removals.iter().map(|path| (path, ChangeKind::Removed)));
+            changes.extend(kept.map(|(path, kind)| Change { path: path.clone(), kind }));
         }
         let outcome = Outcome { commit, changes, files: files.len(), diff, ..Outcome::default() };
         Ok((plan, outcome))
@@ -208,10 +210,9 @@ impl Batch {
         let repository = &self.branch.repository;
         let folder = repository.path().join("objects/pack");
         let old: Vec<_> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-        let is_kept = |path: &&std::path::PathBuf| path.with_extension("keep").exists();
-        let (_, old): (Vec<_>, Vec<_>) = old.iter().partition(is_kept);
-        let is_pack = |path: &&&std::path::PathBuf| path.extension().is_some_and(|extension| extension == "pack");
-        if old.iter().filter(is_pack).count() <= MAX_PACKS {
+        let old: Vec<_> = old.into_iter().filter(|path| !path.with_extension("keep").exists()).collect();
+        if old.iter().filter(|path| path.extension().is_some_and(|extension| extension == "pack")).count() <= MAX_PACKS
+        {
             return Ok(());
         }
         // Opened anew: the objects in memory, of which none are left, cannot be listed.
@@ -360,11 +361,11 @@ impl Tree for Batch {
         let objects = self.branch.repository.odb()?;
         let mut entities = BTreeMap::new();
         for (path, id) in &self.files {
-            let is_short = || match self.contents.get(path) {
-                Some(content) => Ok(content.len() <= index::MAX_BYTES),
-                None => objects.read_header(*id).map(|(size, _)| size <= index::MAX_BYTES),
+            let length = || match self.contents.get(path) {
+                Some(content) => Ok(content.len()),
+                None => objects.read_header(*id).map(|(length, _)| length),
             };
-            if index::is_generated(path) || index::may_be_entity(path) && is_short()? {
+            if index::is_possible(path, length)? {
                 entities.insert(path.clone(), id.to_string());
             }
         }

@@ -194,18 +194,7 @@ impl Snapshot {
         let (api, commit) = (&*self.api, self.commit.as_deref().unwrap_or_default());
         // Gitea works out the whole folder for each page: several at once take half the time.
         for four in (2..=pages).collect::<Vec<_>>().chunks(4) {
-            let listings = std::thread::scope(|scope| {
-                let list = |page: &usize| {
-                    let page = *page;
-                    scope.spawn(move || list(api, commit, folder, page, below, PAGE))
-                };
-                let running: Vec<_> = four.iter().map(list).collect();
-                running
-                    .into_iter()
-                    .map(|thread| thread.join().expect("a thread that does not panic"))
-                    .collect::<Vec<_>>()
-            });
-            for listing in listings {
+            for listing in at_once(four, |page| list(api, commit, folder, *page, below, PAGE)) {
                 entries.extend(listing?.map_or_else(Vec::new, |listing| listing.tree));
             }
         }
@@ -234,16 +223,24 @@ impl Snapshot {
     }
 }
 
+/// Asks for several things at once, and gives the answers in their order.
+fn at_once<T: Sync, R: Send>(what: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = what.iter().map(|one| scope.spawn(|| ask(one))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).collect()
+    })
+}
+
 /// A file by the id of its content.
-fn blob(api: &Api, sha: String) -> Result<File> {
+fn blob(api: &Api, sha: &str) -> Result<File> {
     #[derive(Deserialize)]
     struct Blob {
         content: Option<String>,
     }
-    let blob: Option<Blob> = api.gitea.get(&api.path(&["git", "blobs", &sha]), &[])?;
+    let blob: Option<Blob> = api.gitea.get(&api.path(&["git", "blobs", sha]), &[])?;
     let content = blob.and_then(|blob| blob.content).with_context(|| format!("Gitea has no content of `{sha}`"))?;
     let content = BASE64.decode(content).with_context(|| format!("Gitea's answer for `{sha}` is not base64"))?;
-    Ok(File { sha, content })
+    Ok(File { sha: sha.to_owned(), content })
 }
 
 pub fn list(
@@ -299,8 +296,8 @@ impl Tree for Snapshot {
         }
         let mut entities = BTreeMap::new();
         let mut take = |path: RelativePath, entry: &Entry| {
-            let is_short = usize::try_from(entry.size).is_ok_and(|size| size <= index::MAX_BYTES);
-            if index::is_generated(&path) || is_short && index::may_be_entity(&path) {
+            // What has no length here is too long.
+            if index::is_possible(&path, || usize::try_from(entry.size)).unwrap_or_default() {
                 entities.insert(path, entry.sha.clone());
             }
         };
@@ -327,16 +324,7 @@ impl Tree for Snapshot {
         }
         let api = &*self.api;
         for eight in wanted.chunks(8) {
-            let files = std::thread::scope(|scope| {
-                let read = |(_, sha): &(_, &String)| {
-                    let sha = (*sha).clone();
-                    scope.spawn(move || blob(api, sha))
-                };
-                let running: Vec<_> = eight.iter().map(read).collect();
-                let join =
-                    |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("a thread that does not panic");
-                running.into_iter().map(join).collect::<Vec<Result<File>>>()
-            });
+            let files = at_once(eight, |(_, sha)| blob(api, sha));
             for ((path, _), file) in eight.iter().zip(files) {
                 self.files.borrow_mut().insert((*path).clone(), Some(Rc::new(file?)));
             }
