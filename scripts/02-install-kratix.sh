@@ -55,8 +55,9 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: ["$KRATIX_REPOSITORY//config/default?ref=$KRATIX_COMMIT&timeout=120s"]
 images: [{name: $name, newName: $name, $(if [ -n "$KRATIX_DIGEST" ]; then printf 'digest: "%s"' "$KRATIX_DIGEST"; else printf 'newTag: "%s"' "${KRATIX_IMAGE##*:}"; fi)}]
-# The image that it runs around our steps is its own.
+# The image that it runs around our steps is its own. Its preview, the kind DryRun, is off unless its configuration says so.
 configMapGenerator:
+  - {name: kratix, namespace: kratix-platform-system, literals: ["config=featureFlags: {dryRun: true}"]}
   - {name: kratix-platform-pipeline-adapter-config, namespace: kratix-platform-system, behavior: merge, literals: ["PIPELINE_ADAPTER_IMG=$reference"]}
 generatorOptions: {disableNameSuffixHash: true}
 YAML
@@ -91,6 +92,8 @@ spec: {url: "https://probe.invalid/none.git", branch: main, authMethod: basicAut
 YAML
   wait_for 60 "Kratix's manager to answer" "does it run? kubectl logs -n kratix-platform-system deployment/kratix-platform-controller-manager" manager_has_answered
   say "Kratix answers"
+  kubectl get configmap kratix --namespace kratix-platform-system --output jsonpath='{.data.config}' 2>>"$log" | grep -q 'dryRun: *true' ||
+    say "note: Kratix's preview (the kind DryRun) is off: its ConfigMap kratix needs featureFlags: {dryRun: true}, and it a restart"
 }
 
 key() { # FILE NAME

@@ -164,6 +164,13 @@ pub fn namesakes_stay_apart(world: &World) {
 }
 
 pub fn a_dry_run_changes_nothing(world: &World) {
+    if world::is_real() {
+        // Without it Kratix leaves a DryRun as it is, and says nothing.
+        let config = world.kubernetes.get("/api/v1/namespaces/kratix-platform-system/configmaps/kratix");
+        let is_on =
+            config.is_some_and(|map| map["data"]["config"].as_str().is_some_and(|c| c.contains("dryRun: true")));
+        assert!(is_on, "Kratix's preview is off: see scripts/02-install-kratix.sh");
+    }
     let namespace = world.namespace("dry");
     let group = "/apis/platform.kratix.io/v1alpha1";
     let platform = world.kubernetes.get(&format!("{group}/destinations/platform")).unwrap();
