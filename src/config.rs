@@ -10,15 +10,16 @@ mod review;
 pub(crate) use read::is_in_the_clear;
 
 use crate::cluster::ServiceAccount;
-use crate::document::Unreadable;
+use crate::document::{Node, Unreadable};
 use crate::file_tree::RelativePath;
 use crate::names::{
-    Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, NamespaceName, RepositoryName, Username,
+    Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName,
+    Username,
 };
 use crate::promise::Role;
 use crate::quantity::{Bytes, Count, Cpu};
 use crate::repository::index;
-use crate::violation::{Violation, told};
+use crate::violation::{Refusal, Violation, told};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,8 +59,58 @@ pub struct Config {
     pub state_owner: Option<Username>,
     /// How Terraform is reviewed in Gitea Actions, where it is.
     pub review: Option<crate::review::Settings>,
+    /// Which labels and annotations of a request what it makes has too.
+    pub propagate: Propagate,
     /// When a step gives up.
     pub patience: Patience,
+}
+
+/// Which labels and annotations of a request its manifests and its entity have too: no others, because labels decide, as on
+/// what network policies and Destinations select.
+#[derive(Clone, Debug, Default)]
+pub struct Propagate {
+    /// The keys of labels.
+    pub labels: Vec<MetadataKey>,
+    /// The keys of annotations.
+    pub annotations: Vec<MetadataKey>,
+}
+
+/// What a request's manifests and its entity have of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Propagated {
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Propagate {
+    /// The longest annotation, in bytes: each is in every manifest, and etcd takes all of them together only up to 1.5 MiB.
+    const MAX: usize = 1000;
+
+    /// Takes from a request's labels and annotations what it passes on.
+    pub fn take(&self, labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Propagated {
+        let take = |keys: &[MetadataKey], all: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            let entry = |key: &MetadataKey| all.get_key_value(key.as_str());
+            keys.iter().filter_map(entry).map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        Propagated { labels: take(&self.labels, labels), annotations: take(&self.annotations, annotations) }
+    }
+
+    /// Every annotation of an object that is passed on and too long for that.
+    pub fn check(&self, object: &Node) -> Vec<Violation> {
+        let annotations = object.at("metadata.annotations");
+        let value = |key: &MetadataKey| annotations?.get(key.as_str()).map(|value| (key.clone(), value));
+        let values = self.annotations.iter().filter_map(value);
+        let too_long = values.filter(|(_, value)| value.as_str().is_some_and(|text| text.len() > Self::MAX));
+        too_long
+            .map(|(key, value)| {
+                Refusal::new("length", format!("has more than {} bytes, and all that is made gets it", Self::MAX))
+                    .help(format!("use at most {}", Self::MAX))
+                    .at(format!("metadata.annotations.{key}"), Some(value.span))
+            })
+            .collect()
+    }
 }
 
 /// When a step gives up, and asks to be run again.
@@ -87,6 +138,7 @@ impl Default for Config {
             repositories: BTreeMap::new(),
             state_owner: None,
             review: None,
+            propagate: Propagate::default(),
             patience: Patience::default(),
         }
     }
@@ -565,12 +617,13 @@ mod tests {
                 author,
                 trailers,
                 catalog_index,
+                propagate,
                 patience,
                 ..
             } = config;
             format!(
                 "{gitea_url} {insecure} {group_prefix} {defaults:?} {network:?} {author:?} {trailers:?} {catalog_index} \
-                 {patience:?}"
+                 {propagate:?} {patience:?}"
             )
         };
         assert_eq!(shown(&example), shown(&built_in));

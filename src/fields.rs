@@ -6,6 +6,7 @@
 
 use crate::document::{Key, Node, Value};
 use crate::violation::{Refusal, Violation, quote};
+use std::collections::BTreeMap;
 
 /// The fields of one mapping, while it is read.
 pub struct Fields<'n, 'f> {
@@ -109,6 +110,35 @@ impl<'n> Fields<'n, '_> {
             };
             result.map_err(|refusal| faults.push(refusal.at(path, Some(node.span)))).ok()
         })
+    }
+
+    /// A mapping of texts that may be there, by keys that are the user's own; those without fault.
+    pub fn texts_by_key(
+        &mut self,
+        name: &'static str,
+        mut check: impl FnMut(&str, &str) -> Result<(), Refusal>,
+    ) -> BTreeMap<String, String> {
+        let Some(node) = self.find(name) else { return BTreeMap::new() };
+        let path = self.path_of(name);
+        let Value::Map(entries) = &node.value else {
+            self.faults.push(wrong_type(node, "a mapping").at(path, Some(node.span)));
+            return BTreeMap::new();
+        };
+        let mut texts = BTreeMap::new();
+        for (key, value) in entries {
+            let checked = match &value.value {
+                Value::String(text) => check(&key.name, text).map(|()| text),
+                _ => Err(wrong_type(value, "a string")),
+            };
+            match checked {
+                Ok(text) => drop(texts.insert(key.name.clone(), text.clone())),
+                Err(refusal) => {
+                    let path = join(&path, quote(&key.name).trim_matches('`'));
+                    self.faults.push(refusal.at(path, Some(value.span)));
+                }
+            }
+        }
+        texts
     }
 
     /// Lets fields that nobody asks for be: others than we write here too.

@@ -46,6 +46,11 @@ pub fn generate<'n>(object: &'n Node, config: &Config) -> Result<(Request<'n>, O
         }
         faults
     })?;
+    let mut faults = config.propagate.check(object);
+    if !faults.is_empty() {
+        faults.extend((request.promise.check)(request.spec, config));
+        return Err(faults.into());
+    }
     let outputs = (request.promise.generate)(&request, config)?;
     Ok((request, outputs))
 }

@@ -473,6 +473,60 @@ impl NamespaceName {
 }
 
 name!(
+    /// The key of a label or annotation: a name, with a domain before it or none, as `example.com/cost-center`.
+    MetadataKey,
+    json_schema!({"type": "string"})
+);
+
+impl MetadataKey {
+    /// The domains of Kubernetes, Kratix and Goldpath: what their labels say is for them to say.
+    const RESERVED: [&str; 4] = ["kubernetes.io", "k8s.io", "kratix.io", "goldpath.dev"];
+
+    /// Refuses what the API server refuses as a label's key (`IsQualifiedName`).
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
+        let is_domain = |domain: &str| domain.len() <= 253 && domain.split('.').all(is_label);
+        if !domain.is_none_or(is_domain) || name.is_empty() || !is_label_value(name) {
+            return Err(Refusal::new("pattern", format!("{} is not the key of a label", quote(text)))
+                .help("write a name of up to 63 letters, digits, `-`, `_` and `.`, as in `example.com/cost-center`"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Refuses also the keys of Kubernetes, of Kratix and of ours, which nobody may set by a request.
+    pub fn parse_free(text: &str) -> Result<Self, Refusal> {
+        let key = Self::parse(text)?;
+        let domain = text.split_once('/').map_or("", |(domain, _)| domain);
+        let is_of =
+            |reserved: &&str| domain.strip_suffix(*reserved).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
+        match Self::RESERVED.iter().find(|reserved| is_of(reserved)) {
+            None => Ok(key),
+            Some(reserved) => Err(Refusal::new("reserved", format!("{} is one of `{reserved}`", quote(text)))
+                .help("name keys of your own, as `example.com/cost-center`")),
+        }
+    }
+}
+
+/// Refuses what the API server refuses as a label's value (`IsValidLabelValue`).
+pub fn check_label_value(text: &str) -> Result<(), Refusal> {
+    match text.is_empty() || is_label_value(text) {
+        true => Ok(()),
+        false => Err(Refusal::new("pattern", format!("{} is not a label's value", quote(text))).help(
+            "use up to 63 letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit; an annotation may hold \
+             any text",
+        )),
+    }
+}
+
+/// Whether a text is what values of labels and the names of their keys may be.
+fn is_label_value(text: &str) -> bool {
+    let ends = [text.bytes().next(), text.bytes().last()];
+    text.len() <= 63
+        && ends.into_iter().flatten().all(|b| b.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+name!(
     /// A block of addresses, as `10.0.0.0/8` or `fd00::/8`.
     Addresses,
     json_schema!({"type": "string"})
@@ -605,6 +659,26 @@ mod tests {
         for (id, free) in [("platform", false), ("goldpath-review", false), ("platform-x", true)] {
             assert_eq!(TeamId::parse(id).unwrap().none_of(&accounts).is_ok(), free, "{id}");
         }
+    }
+
+    #[test]
+    fn labels_are_those_of_the_api_server() {
+        let long = |n| "x".repeat(n);
+        for good in ["a", "A.b_c-9", "example.com/cost-center", "x/y", &long(63), &format!("{}/y", long(63))] {
+            assert_eq!(MetadataKey::parse(good).unwrap().as_str(), good);
+            assert!(MetadataKey::parse_free(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "-a", "a-", "A.com/x", "a b", "a..b/c", "ä", &long(64)] {
+            assert_eq!(rule(MetadataKey::parse(bad)), "pattern", "{bad:?}");
+        }
+        for reserved in ["kubernetes.io/x", "app.kubernetes.io/x", "goldpath.dev/team", "kratix.io/x", "x.k8s.io/y"] {
+            assert_eq!(rule(MetadataKey::parse_free(reserved)), "reserved", "{reserved}");
+        }
+        assert!(MetadataKey::parse_free("notkubernetes.io/x").is_ok());
+        for (value, is_good) in [("", true), ("a.B_c-9", true), ("-a", false), ("a b", false), ("a/b", false)] {
+            assert_eq!(check_label_value(value).is_ok(), is_good, "{value:?}");
+        }
+        assert!(check_label_value(&long(63)).is_ok() && check_label_value(&long(64)).is_err());
     }
 
     /// By construction: a group of a Team's is the prefix, and the rest; and in no prefix is the first word before `:`

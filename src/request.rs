@@ -5,9 +5,10 @@
 
 use crate::document::{Node, Value};
 use crate::fields;
-use crate::names::{NamespaceName, ObjectName};
+use crate::names::{MetadataKey, NamespaceName, ObjectName, check_label_value};
 use crate::promise::{self, Promise};
 use crate::violation::{Refusal, Violation, quote};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -66,6 +67,10 @@ pub struct Request<'n> {
     pub promise: &'static Promise,
     /// `metadata.generation`: counts the edits of its spec; none where no API server keeps it.
     pub generation: Option<u64>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
     /// What the user asks for, unread.
     pub spec: &'n Node,
     /// What earlier runs said.
@@ -76,8 +81,7 @@ impl<'n> Request<'n> {
     /// Reads who an object is.
     ///
     /// # Errors
-    /// Every fault of its apiVersion, kind, metadata.name and metadata.namespace, of a missing
-    /// spec, and of unknown fields beside them.
+    /// Every fault of its apiVersion, kind, and metadata, of a missing spec, and of unknown fields beside them.
     pub fn read(object: &'n Node) -> Result<Self, Vec<Violation>> {
         let mut faults = Vec::new();
         let request = fields::read(object, "", &mut faults, |object| {
@@ -89,16 +93,25 @@ impl<'n> Request<'n> {
                 let name = metadata.required("name", ObjectName::parse);
                 let namespace = metadata.optional("namespace", NamespaceName::parse);
                 let generation = metadata.value("generation", |node| Ok(as_count(node)));
-                Some((name?, namespace.unwrap_or_default(), generation.flatten()))
+                let labels = metadata.texts_by_key("labels", |key, value| {
+                    MetadataKey::parse(key)?;
+                    check_label_value(value)
+                });
+                // In whose keys the API server takes capitals everywhere.
+                let annotations = metadata
+                    .texts_by_key("annotations", |key, _| MetadataKey::parse(&key.to_ascii_lowercase()).map(drop));
+                Some((name?, namespace.unwrap_or_default(), generation.flatten(), labels, annotations))
             });
             object.require("spec");
             let spec = object.value("spec", Ok);
             let status = object.value("status", Ok);
-            let (promise, (name, namespace, generation)) = promise.zip(metadata)?;
+            let (promise, (name, namespace, generation, labels, annotations)) = promise.zip(metadata)?;
             Some(Self {
                 identity: Identity { kind: promise.kind.to_owned(), namespace, name },
                 promise,
                 generation,
+                labels,
+                annotations,
                 spec: spec?,
                 status,
             })

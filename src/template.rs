@@ -23,6 +23,13 @@ pub enum Format {
     Hcl,
 }
 
+/// What templates of YAML include below `labels:` and `annotations:`: what a request passes on, from the context's
+/// `propagated`.
+const PARTIALS: [(&str, &str); 2] = [
+    ("labels", include_str!("../manifests/labels.yaml.j2")),
+    ("annotations", include_str!("../manifests/annotations.yaml.j2")),
+];
+
 /// A template of ours that is wrong, or was given a value that it cannot print.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot render template `{name}`")]
@@ -65,6 +72,11 @@ fn environment(format: Format, printing: Arc<AtomicBool>) -> Result<Environment<
     // They would do nothing here; an author who reaches for one should hear so.
     for filter in ["safe", "escape", "e"] {
         environment.remove_filter(filter);
+    }
+    if format == Format::Yaml {
+        for (name, source) in PARTIALS {
+            environment.add_template(name, source)?;
+        }
     }
     // Not in YAML, where the bare words `no` and `null` are no strings, and quotes are always right.
     if format == Format::Hcl {

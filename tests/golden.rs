@@ -1,7 +1,7 @@
 //! Every case of every Promise: whole trees, byte for byte.
 //!
 //! A case is a folder with `request.yaml`, which is run first, perhaps `update.yaml`, run next, or
-//! `delete.yaml`, run with `--delete`. `expected/` is what the workspace holds in the end, what the
+//! `delete.yaml`, run with `--delete`; with `platform.yaml`, if there is one, as the configuration. `expected/` is what the workspace holds in the end, what the
 //! command printed, and what the commits say. `BLESS=1 cargo test --test golden` writes it anew;
 //! a person reads the difference.
 #![expect(clippy::unwrap_used, reason = "a test")]
@@ -65,6 +65,9 @@ fn run(case: &Path) -> BTreeMap<String, Vec<u8>> {
         fs::copy(case.join(file), folder.path().join(file)).unwrap();
         let mut command = binary("goldpath");
         command.current_dir(folder.path()).args(["run", "--workspace", "workspace", "-f", file]).args(arguments);
+        if case.join("platform.yaml").exists() {
+            command.arg("--config").arg(case.join("platform.yaml"));
+        }
         let output = command.output().unwrap();
         printed += &format!("$ goldpath run -f {file} {}\n{}", arguments.join(" "), transcript(&output));
     }

@@ -2,13 +2,14 @@
 
 use super::{
     Author, Config, ContainerDefaults, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, Location, NamedFile,
-    Network, Patience, QuotaDefaults, Remote, Resources, Source, default_username,
+    Network, Patience, Propagate, QuotaDefaults, Remote, Resources, Source, default_username,
 };
 use crate::document::{self, Node, Value};
 use crate::fields::{self, Fields, one_of, wrong_type};
 use crate::file_tree::RelativePath;
 use crate::names::{
-    Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, NamespaceName, RepositoryName, Username,
+    Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName,
+    Username,
 };
 use crate::promise::Role;
 use crate::quantity::{Bytes, Count, Cpu};
@@ -53,6 +54,10 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
         let group_prefix = config.object("access", |access| access.optional("groupPrefix", GroupPrefix::parse));
         let defaults = config.object("defaults", |defaults| Some(read_defaults(defaults)));
         let network = config.object("network", |network| Some(read_network(network)));
+        let propagate = config.object("propagate", |propagate| {
+            let labels = propagate.texts("labels", 20, MetadataKey::parse_free);
+            Some(Propagate { labels, annotations: propagate.texts("annotations", 20, MetadataKey::parse_free) })
+        });
         let author = config.object("author", |author| {
             let name = author.required("name", DisplayName::parse);
             let email = author.required("email", Email::parse);
@@ -108,6 +113,7 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             repositories: repositories.unwrap_or_default(),
             state_owner,
             review,
+            propagate: propagate.unwrap_or_default(),
             patience,
         })
     });

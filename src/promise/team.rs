@@ -21,6 +21,6 @@ pub const PROMISE: Promise = Promise {
 
 fn generate(request: &Request<'_>, config: &Config) -> Result<Outputs, Unrendered> {
     let spec = request::parse(request.spec, config)?;
-    let team = validated::validate(spec, config);
+    let team = validated::validate(spec, config.propagate.take(&request.labels, &request.annotations), config);
     Ok(render::render(&request.identity, &team)?)
 }

@@ -2,7 +2,7 @@
 
 use super::request::{Role, Visibility};
 use super::validated::{ValidatedQuota, ValidatedTeam};
-use crate::config::{ContainerDefaults, Network};
+use crate::config::{ContainerDefaults, Network, Propagated};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{TeamId, Username};
 use crate::promise::{Accounts, Outputs, Role as RepositoryRole};
@@ -50,6 +50,7 @@ struct Context<'a> {
     quota: &'a ValidatedQuota,
     containers: &'a ContainerDefaults,
     network: &'a Network,
+    propagated: &'a Propagated,
     members: Vec<&'a str>,
     teams: Vec<GiteaTeam>,
     role_bindings: Vec<RoleBinding>,
@@ -152,6 +153,7 @@ impl<'a> Context<'a> {
             quota: &team.quota,
             containers: &team.containers,
             network: &team.network,
+            propagated: &team.propagated,
             members,
             teams: team
                 .members_by_role()

@@ -1,7 +1,7 @@
 //! A Team with nothing left open: what rendering gets.
 
 use super::request::{Member, Role, TeamSpec, Visibility};
-use crate::config::{Config, ContainerDefaults, Network, Resources};
+use crate::config::{Config, ContainerDefaults, Network, Propagated, Resources};
 use crate::names::{Description, DisplayName, Email, GroupPrefix, TeamId};
 use crate::quantity::{Bytes, Count, Cpu};
 
@@ -34,6 +34,8 @@ pub struct ValidatedTeam {
     pub network: Network,
     /// What the API server puts before the groups of Gitea's.
     pub group_prefix: GroupPrefix,
+    /// What manifests and entity have of the request's own labels and annotations.
+    pub propagated: Propagated,
 }
 
 /// A quota whose every limit is known.
@@ -51,7 +53,7 @@ pub struct ValidatedQuota {
 
 /// Completes a Team from the platform's configuration; members and ids are sorted, so that their
 /// order in the request changes nothing.
-pub fn validate(spec: TeamSpec, config: &Config) -> ValidatedTeam {
+pub fn validate(spec: TeamSpec, propagated: Propagated, config: &Config) -> ValidatedTeam {
     let TeamSpec { id, name, email, description, parent, mut members, quota, visibility, mut allow_network_from } =
         spec;
     members.sort_by(|a, b| (a.role, &a.username).cmp(&(b.role, &b.username)));
@@ -77,6 +79,7 @@ pub fn validate(spec: TeamSpec, config: &Config) -> ValidatedTeam {
         organization_url: format!("{}/{id}", config.gitea_url),
         network: config.network.clone(),
         group_prefix: config.group_prefix.clone(),
+        propagated,
         id,
         name,
         description: description.filter(|d| !d.as_str().is_empty()),
