@@ -7,6 +7,7 @@ mod diagnostics;
 mod doctor;
 mod generate;
 mod init;
+mod list;
 mod policy;
 mod prune;
 mod render;
@@ -61,6 +62,10 @@ enum Command {
     Diff(run::DiffArguments),
     /// Render and deliver requests into a local folder, exactly as Kratix would
     Run(run::Arguments),
+    /// List requests: how far each is, and since when
+    List(list::ListArguments),
+    /// Show what is true of requests, and what to do next
+    Status(list::StatusArguments),
     /// Check plans of Terraform against the platform's rules
     Policy(policy::Arguments),
     /// Check a platform's configuration against its servers, before the first delivery
@@ -146,11 +151,13 @@ pub fn main() -> ExitCode {
 }
 
 /// What is there instead of what people know from kubectl.
-const HABITS: [(&str, &str); 8] = [
+const HABITS: [(&str, &str); 10] = [
     ("apply", "`goldpath run FILE` renders and delivers requests"),
     ("create", "`goldpath run FILE` renders and delivers requests"),
     ("replace", "`goldpath run FILE` renders and delivers requests"),
     ("delete", "`goldpath run --delete FILE` deletes requests"),
+    ("get", "`goldpath list` lists requests"),
+    ("describe", "`goldpath status KIND/NAME` shows what is true of one"),
     ("kustomize", "`kubectl kustomize FOLDER | goldpath run -` takes what a kustomization builds"),
     ("-k", "`kubectl kustomize FOLDER | goldpath run -` takes what a kustomization builds"),
     ("-n", "the namespace of a request stands in its `metadata`"),
@@ -184,6 +191,8 @@ impl Cli {
             Command::Render(arguments) => render::run(&arguments),
             Command::Diff(arguments) => run::diff(&arguments),
             Command::Run(arguments) => run::run(&arguments),
+            Command::List(arguments) => list::list(&arguments),
+            Command::Status(arguments) => list::status(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Policy(arguments) => policy::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),

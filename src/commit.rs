@@ -4,12 +4,12 @@
 //! never in an exit code; running it again finishes what was begun.
 
 use crate::config::{Config, Loaded};
-use crate::file_tree::FileTree;
 use crate::kratix::{Action, Condition, Delivered, Folders, Status};
 use crate::promise::{Outputs, Role};
 use crate::render::{refuse, wait};
 use crate::repository::{
-    Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, deliver, let_others_claim, short,
+    Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, deliver, let_others_claim, module_of,
+    short,
 };
 use crate::request::Request;
 use crate::violation::Violation;
@@ -125,7 +125,7 @@ fn run_with(
     let modules: BTreeMap<_, _> = prepared
         .iter()
         .flat_map(|(_, delivery)| &delivery.files)
-        .filter_map(|(role, files)| Some((*role, module_of(*role, files)?)))
+        .filter_map(|(role, files)| Some((*role, module_of(*role, files.paths())?)))
         .collect();
     let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
     if let Ok((config, delivery)) = &prepared
@@ -274,12 +274,6 @@ fn edited((role, outcome): (&Role, &Outcome)) -> Option<String> {
         role.as_str(),
         pull.url
     ))
-}
-
-/// The folder of the root module among files: one request has one.
-fn module_of(role: Role, files: &FileTree) -> Option<String> {
-    let folder = files.paths().next().filter(|_| role == Role::Infrastructure)?.folders().last()?;
-    Some(folder.to_owned())
 }
 
 /// Remembers what a repository holds.

@@ -31,3 +31,11 @@ pub fn client(authority: Option<&[u8]>, timeout: Duration, direct: bool) -> Resu
     }
     builder.build().context("cannot make an HTTP client")
 }
+
+/// Asks for several things at once, and gives the answers in their order.
+pub fn at_once<T: Sync, R: Send>(what: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = what.iter().map(|one| scope.spawn(|| ask(one))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).collect()
+    })
+}

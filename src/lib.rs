@@ -24,6 +24,7 @@ pub mod repository;
 pub mod request;
 pub mod review;
 pub mod set;
+pub mod standing;
 pub mod template;
 pub mod track;
 pub mod violation;

@@ -36,6 +36,13 @@ pub struct Promise {
     pub id_of: fn(Role, &RelativePath) -> Option<&str>,
 }
 
+impl Promise {
+    /// The kind as kubectl takes it whatever other kinds a cluster has: as `teams.platform.kratix.io`.
+    pub fn resource(&self) -> String {
+        (self.definition)().metadata.name.unwrap_or_default()
+    }
+}
+
 /// Everything that a request becomes.
 #[derive(Debug, Default)]
 pub struct Outputs {

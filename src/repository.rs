@@ -5,6 +5,7 @@
 
 mod git;
 mod gitea;
+mod holdings;
 pub(crate) mod index;
 pub(crate) mod inventory;
 
@@ -34,7 +35,8 @@ pub fn can_be_read(remote: &GitRemote) -> Result<()> {
     git::Branch::open(remote).map(drop)
 }
 pub(crate) use gitea::{Api, User, snapshot};
-pub use gitea::{Pull, Sight, Status, look};
+pub use gitea::{Pull, Sight, Status, Survey, look};
+pub use holdings::{Held, Holdings, hold, module_of};
 
 /// For whom something is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

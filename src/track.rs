@@ -7,7 +7,7 @@
 use crate::config::{Config, Delivery, Loaded, Remote};
 use crate::kratix::{Action, Condition, Delivered, Folders, Phase, Report, Status, delay};
 use crate::promise::Role;
-use crate::repository::{Pull, PullRequestState, Sight, look};
+use crate::repository::{Held, Pull, PullRequestState, Sight, Survey, look};
 use crate::request::{Identity, Request};
 use anyhow::Result;
 use jiff::Timestamp;
@@ -39,23 +39,27 @@ pub enum Tracked {
 }
 
 /// How far one delivery has come.
-struct Progress {
-    phase: Phase,
+pub struct Progress {
+    /// In a word.
+    pub phase: Phase,
     /// What is true, and what to do next.
-    message: String,
+    pub message: String,
+    /// Since when, as far as that is known.
+    pub since: Option<Timestamp>,
     /// Whether nothing more will happen by itself, nor need happen.
     ended: bool,
     /// Whether a person has agreed to it, and what there is to say of that; nothing where nobody is asked.
     reviewed: Option<(bool, String)>,
-    plan: Option<Report>,
+    /// What Terraform would do, or has done.
+    pub plan: Option<Report>,
     /// What was changed by hand since the apply.
-    drift: Option<String>,
+    pub drift: Option<String>,
 }
 
 impl Progress {
     fn new(phase: Phase, message: impl Into<String>) -> Self {
         let ended = phase == Phase::Applied;
-        Self { phase, message: message.into(), ended, reviewed: None, plan: None, drift: None }
+        Self { phase, message: message.into(), since: None, ended, reviewed: None, plan: None, drift: None }
     }
 }
 
@@ -130,9 +134,8 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
         let reason = if *holds { "Reviewed".to_owned() } else { reason_of(phase) };
         status.set_condition(condition("Reviewed", if *holds { "True" } else { "False" }, &reason, message));
     }
-    // The one that is least far decides, of equals the last: that of the root module, which has the most to say.
     let ended = found.iter().all(|progress| progress.ended);
-    let (phase, mut message) = match found.iter_mut().rev().min_by_key(|progress| progress.phase) {
+    let (phase, mut message) = match deciding(&mut found) {
         Some(progress) => {
             status.goldpath.plan = progress.plan.take();
             (progress.phase, progress.message.clone())
@@ -181,6 +184,11 @@ fn reason_of(phase: Phase) -> String {
     words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
 }
 
+/// The one that is least far, of equals the last: that of the root module, which has the most to say.
+pub fn deciding(found: &mut [Progress]) -> Option<&mut Progress> {
+    found.iter_mut().rev().min_by_key(|progress| progress.phase)
+}
+
 fn failed(error: &anyhow::Error) -> Progress {
     Progress::new(Phase::Failed, format!("{error:#}"))
 }
@@ -203,6 +211,33 @@ fn delivered_unseen(role: Role, action: Action) -> Progress {
     Progress { ended: true, ..Progress::new(phase, message) }
 }
 
+/// How far what a repository holds of a request has come.
+///
+/// # Errors
+/// A server that fails.
+pub fn judge(
+    config: &Config,
+    role: Role,
+    remote: &Remote,
+    survey: Option<&Survey>,
+    request: &Identity,
+    held: &Held,
+) -> Result<Progress> {
+    let Held { action, delivered, since } = held;
+    let (Remote::Gitea(remote), Some(survey)) = (remote, survey) else {
+        return Ok(Progress { since: *since, ..delivered_unseen(role, *action) });
+    };
+    let (state_owner, review_user) = whose(config, role);
+    let sight = survey.look(request, delivered, state_owner, review_user)?;
+    Ok(Case { role, delivered, action: *action, reviews: remote.delivery == Delivery::PullRequest }.judge(&sight))
+}
+
+/// Who holds the states of what is in a repository, and whose statuses count.
+fn whose(config: &Config, role: Role) -> (Option<&str>, Option<(&str, Option<i64>)>) {
+    let owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
+    (owner, config.review.as_ref().map(|review| (review.user.as_str(), review.user_id)))
+}
+
 /// Looks at one delivery.
 fn look_at(
     config: &Config,
@@ -216,8 +251,7 @@ fn look_at(
         // What runs behind any other repository, if anything does, does not say so here.
         _ => return (delivered_unseen(role, action), None),
     };
-    let state_owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
-    let review_user = config.review.as_ref().map(|review| (review.user.as_str(), review.user_id));
+    let (state_owner, review_user) = whose(config, role);
     match look(remote, &config.patience, delivered, request, state_owner, review_user) {
         Err(error) => (failed(&error.context(format!("cannot follow what happens in {remote}"))), None),
         Ok(sight) => {
@@ -271,7 +305,14 @@ impl Case<'_> {
             Some(Pull::Merged(_)) => Some((true, format!("{place} is merged ({url})"))),
             _ => Some((false, progress.message.clone())),
         };
-        Progress { reviewed, ..progress }
+        let run = sight.statuses.iter().find(|status| {
+            let about = status.context.split_once(": ");
+            about.is_some_and(|(kind, module)| {
+                (kind == PLAN || kind == APPLY) && Some(module) == self.delivered.module.as_deref()
+            })
+        });
+        let since = sight.since.max(run.map(|run| run.created_at));
+        Progress { reviewed, since, ..progress }
     }
 
     /// What the run of one kind says of this root module.

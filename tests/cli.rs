@@ -570,6 +570,104 @@ fn a_failure_is_told_whatever_is_to_be_printed() {
 }
 
 #[test]
+fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
+    let empty = tempfile::tempdir().unwrap();
+    let output = goldpath(empty.path(), &["list"]);
+    let note = "note: no request is here (`--workspace` is .goldpath): `goldpath run FILE` delivers one\n";
+    assert_eq!((output.status.code(), stdout(&output), stderr(&output)), (Some(0), "", note));
+
+    let three = Three::new();
+    three.write("t/2.yaml", &team("t2", "UPPER", ""));
+    three.write("t/4.yaml", &team("t4", "id1", ""));
+    three.write(
+        "t/5.yaml",
+        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {name: t5}\nspec: {id: t5}\n",
+    );
+    assert_eq!(three.run(&["run", "t/2.yaml", "t/5.yaml"]).status.code(), Some(1));
+    assert_eq!(three.run(&["run", "t/4.yaml"]).status.code(), Some(1));
+    let names = three.run(&["list", "-o", "name"]);
+    assert_eq!(stdout(&names).lines().collect::<Vec<_>>(), [1, 2, 3, 4, 5].map(|n| format!("team/default/t{n}")));
+    let list = three.run(&["list"]);
+    let words: Vec<Vec<&str>> = stdout(&list).lines().map(|line| line.split_whitespace().collect()).collect();
+    let told: Vec<_> = words.iter().map(|words| words[..4].join(" ")).collect();
+    let expected = ["delivered", "wrong", "delivered", "refused", "wrong"];
+    assert_eq!(told[0], "REQUEST PHASE PULL REQUEST");
+    for (n, phase) in expected.iter().enumerate() {
+        let row = format!("team/default/t{} {phase} - ", n + 1);
+        assert!(told[n + 1].starts_with(&row), "{told:?}");
+    }
+    let json: Value = serde_json::from_slice(&three.run(&["list", "-o", "json"]).stdout).unwrap();
+    assert_eq!(json[4]["violations"][0]["path"], "spec.name");
+    assert_eq!(json[0]["request"], serde_json::json!({"kind": "Team", "namespace": "default", "name": "t1"}));
+
+    for name in ["team/t2", "Team/t2", "team/default/t2", "Team default/t2"] {
+        let status = three.run(&["status", name]);
+        let text = stdout(&status);
+        assert!(status.status.success() && text.starts_with("Team default/t2: wrong since "), "{status:?}");
+        assert!(text.contains("\n  fault           spec.id: `UPPER` is not an id; use a-z"), "{text}");
+        assert_eq!(text.matches("Team ").count(), 1, "{text}");
+    }
+    assert_eq!(stdout(&three.run(&["status"])).matches("\n  message         ").count(), 5);
+    for (name, why) in [
+        ("team/other", "error: no Team default/other is here: `goldpath list` shows what is\n"),
+        ("team", "error: `team` names no request; write it as in `Team default/alpha` or `team/default/alpha`\n"),
+        ("tem/t2", "error: `tem` is not a kind of this platform; use `Team`\n"),
+    ] {
+        let status = three.run(&["status", name]);
+        assert_eq!((status.status.code(), stderr(&status)), (Some(2), why));
+    }
+
+    // Whoever has only the repositories.
+    let config =
+        "repositories: {catalog: {url: .goldpath/catalog.git}, infrastructure: {url: .goldpath/infrastructure.git}}";
+    three.write("platform.yaml", config);
+    let list = || {
+        let output = three.run(&["list", "-o", "json", "--config", "platform.yaml"]);
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap(), stderr(&output).to_owned(), output.status.code())
+    };
+    let (held, _, code) = list();
+    let phases: Vec<_> =
+        held.as_array().unwrap().iter().map(|held| (&held["request"]["name"], &held["phase"])).collect();
+    let expected = ["t1", "t2", "t3"].map(|name| (Value::from(name), Value::from("delivered")));
+    assert_eq!((phases, code), (expected.iter().map(|(name, phase)| (name, phase)).collect(), Some(0)));
+    assert!(held[0]["message"].as_str().unwrap().ends_with("whoever runs it there applies this"), "{held}");
+    let at = std::process::Command::new("git")
+        .current_dir(three.0.path().join(".goldpath/infrastructure.git"))
+        .args(["log", "-1", "--format=%cI", "main"])
+        .output()
+        .unwrap();
+    let at: jiff::Timestamp = stdout(&at).trim().parse().unwrap();
+    assert_eq!(held[0]["since"], at.to_string());
+    three.by_hand("infrastructure", |clone| fs::remove_file(clone.join(".goldpath/team/default/t3.yaml")).unwrap());
+    three.by_hand("catalog", |clone| fs::write(clone.join(".goldpath/team/default/t1.yaml"), "\u{1}").unwrap());
+    let (held, told, code) = list();
+    let phase =
+        |name: &str| held.as_array().unwrap().iter().find(|h| h["request"]["name"] == name).map(|h| &h["phase"]);
+    assert_eq!(
+        [phase("t1"), phase("t2"), phase("t3")],
+        [Some("delivering"), Some("delivered"), Some("delivering")]
+            .map(|p| p.map(Value::from))
+            .each_ref()
+            .map(Option::as_ref)
+    );
+    assert!(told.starts_with("error: the inventory `.goldpath/team/default/t1.yaml` is damaged"), "{told}");
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn a_clone_of_a_repository_that_is_delivered_to_is_no_workspace() {
+    let three = Three::new();
+    let clone = tempfile::tempdir().unwrap();
+    three.git(&["clone", "-q", "-b", "main", ".goldpath/catalog.git", clone.path().join("c").to_str().unwrap()]);
+    fs::write(clone.path().join("c/team.yaml"), EXAMPLE).unwrap();
+    let run = goldpath(&clone.path().join("c"), &["run", "team.yaml"]);
+    let why = "error: .goldpath is no workspace: it holds .goldpath/team, as the clone of a repository";
+    assert!(run.status.code() == Some(2) && stderr(&run).starts_with(why), "{run:?}");
+    assert!(!clone.path().join("c/.goldpath/lock").exists());
+    assert!(goldpath(&clone.path().join("c"), &["run", "team.yaml", "--workspace", "w"]).status.success());
+}
+
+#[test]
 fn whoever_begins_has_a_request_a_configuration_and_a_schema_for_the_editor() {
     let folder = tempfile::tempdir().unwrap();
     let init = || goldpath(folder.path(), &["init", "first"]);

@@ -137,9 +137,11 @@ fn a_pull_request_that_a_person_closed_stays_closed_until_the_request_changes() 
     let mut story = Story::new("closed");
     story.apply("alpha", "alpha", "Alpha");
     let person = story.person("person");
+    story.list();
     story.set(&person, 1, "closed");
     story.track("alpha");
     story.reconcile("alpha");
+    story.list();
     story.reconcile_in_vain(1);
     story.apply("alpha", "alpha", "Alphas");
     story.set(&person, 2, "closed");

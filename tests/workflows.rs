@@ -4,6 +4,7 @@
 
 mod support;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Instant;
 use support::gitea::{PASSWORD, User, api, ask, variable};
@@ -22,12 +23,19 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     let spec = format!("name: Alpha, members: [{{username: {}, role: admin}}]", ada.0);
     let number = request(&platform, &team, &spec, &[], "success: +3 ~0 -0", &mut times);
     assert!(platform.comments(number)[0].contains(&ada.0));
+    let standing = platform.standing(&team).unwrap();
+    assert_eq!([&standing["phase"], &standing["plan"]["summary"]], ["awaiting-review", "+3 ~0 -0"], "{standing}");
+    assert_eq!(standing["pullRequest"]["number"], number);
     platform.approve(&platform.reviewer, number);
     merge(&platform, &team, number, "success: +3 ~0 -0", &mut times);
     assert_eq!(team.get().unwrap()["full_name"], "Alpha");
     assert_eq!(team.members("admin"), [ada.0.as_str()]);
     let seen = platform.deliver(&team, &spec, &[]);
     assert_eq!(seen["phase"], "applied", "{seen}");
+    let standing = platform.standing(&team).unwrap();
+    assert_eq!([&standing["phase"], &standing["plan"]["summary"]], ["applied", "+3 ~0 -0"], "{standing}");
+    let age = Timestamp::now().duration_since(standing["since"].as_str().unwrap().parse().unwrap());
+    assert!((0..60).contains(&age.as_secs()), "{standing}");
     let shown = format!("| `organization_url` | `\"{}/{}\"` |", variable("GITEA_URL"), team.0);
     platform.wait(
         || "the comment with the outputs".to_owned(),
@@ -44,6 +52,8 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     let pending = "pending: a platform owner must approve this: destroy";
     let number = request(&platform, &team, &spec, &["--delete"], pending, &mut times);
     assert!(platform.comments(number)[0].contains("destroy"));
+    let standing = platform.standing(&team).unwrap();
+    assert_eq!([&standing["phase"], &standing["deletion"]], [&json!("planning"), &json!(true)], "{standing}");
     let begin = Instant::now();
     platform.approve(&platform.owner, number);
     platform.planned(number, "success: +0 ~0 -5");
@@ -52,6 +62,7 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     assert!(team.get().is_none());
     let gone = platform.deliver(&team, &spec, &["--delete"]);
     assert_eq!([&gone["phase"], &gone["message"]], ["applied", "everything that Terraform made is destroyed"]);
+    assert_eq!(platform.standing(&team), None);
     println!("{}", times.join("\n"));
 }
 

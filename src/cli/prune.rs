@@ -8,6 +8,7 @@ use super::{Files, one_line};
 use crate::document;
 use crate::file_tree::write_file;
 use crate::request::{API_VERSION, Identity, Request};
+use crate::standing::folders_of_requests;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,25 +83,6 @@ pub fn find(workspace: &Path, files: &Files, sources: &[Source]) -> Result<Vec<(
         strays.push((identity, Source { name: note, text, documents, is_whole: true }));
     }
     Ok(strays)
-}
-
-/// Every folder three levels below, and its path from there.
-fn folders_of_requests(requests: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let mut folders = vec![(requests.to_owned(), String::new())];
-    for _ in 0..3 {
-        let mut below = Vec::new();
-        for (folder, name) in folders {
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
-            for entry in entries {
-                let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-                let own = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                below.push((path, if name.is_empty() { own } else { format!("{name}/{own}") }));
-            }
-        }
-        folders = below;
-    }
-    folders.sort();
-    Ok(folders)
 }
 
 /// Whether a person agrees that requests are deleted.

@@ -12,10 +12,10 @@ use crate::commit::{self, Task};
 use crate::config::{Config, Remote};
 use crate::file_tree::write_file;
 use crate::kratix::Action;
-use crate::promise::Role;
+use crate::promise::{PROMISES, Role};
 use crate::repository::{Batch, Extent, create_repository};
 use crate::set::{self, Verdict};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use job::Job;
 use std::collections::btree_map;
@@ -81,10 +81,10 @@ pub(super) struct DiffArguments {
 #[derive(Args)]
 pub(super) struct PlaceArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    pub config: ConfigArgs,
     /// The local folder for everything that the configuration names no repository for
     #[arg(long, default_value = ".goldpath", value_name = "FOLDER")]
-    workspace: PathBuf,
+    pub workspace: PathBuf,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -203,8 +203,19 @@ fn check(sources: &[Source], config: &Config, action: Action) -> Vec<Verdict> {
     }
 }
 
-/// Makes the workspace, which no git repository that it may be in takes in, and waits until no other run uses it.
+/// Makes the workspace, which no git repository that it may be in takes in, and waits until no other run uses it. In a clone of
+/// a repository that is delivered to, the folder of its name holds inventories.
 fn open_workspace(folder: &Path) -> Result<File> {
+    for promise in &PROMISES {
+        let inventories = folder.join(promise.name);
+        ensure!(
+            !inventories.exists(),
+            "{} is no workspace: it holds {}, as the clone of a repository that Goldpath delivers to does; run this elsewhere, or \
+             name another folder with `--workspace`",
+            folder.display(),
+            inventories.display()
+        );
+    }
     let ignore = folder.join(".gitignore");
     if !ignore.exists() {
         write_file(&ignore, b"*\n")?;

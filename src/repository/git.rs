@@ -19,6 +19,7 @@ use git2::{
     Cred, CredentialType, ErrorCode, FetchOptions, FileMode, Oid, PushOptions, RemoteCallbacks, RemoteRedirect,
     Repository,
 };
+use jiff::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -189,6 +190,45 @@ impl Branch {
         Ok((plan, diff))
     }
 
+    /// Reads what the branch holds.
+    ///
+    /// # Errors
+    /// What `read` fails at.
+    pub fn with_tree<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
+        let reading = || format!("cannot read the repository {}", self.remote.url);
+        let tree = self.tree_of(self.head()?).with_context(reading)?;
+        read(&Snapshot { repository: &self.repository, tree, read: RefCell::default() }).with_context(reading)
+    }
+
+    /// When each inventory was last changed; of what is behind https no history is here.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub fn last_changes(&self, inventories: &[RelativePath]) -> Result<BTreeMap<RelativePath, Timestamp>> {
+        let mut times = BTreeMap::new();
+        let Some(head) = self.head()?.filter(|_| self.copy.is_none()) else { return Ok(times) };
+        let mut missing: BTreeSet<_> = inventories.iter().cloned().collect();
+        let mut walk = self.repository.revwalk()?;
+        walk.push(head)?;
+        walk.simplify_first_parent()?;
+        for id in walk {
+            if missing.is_empty() {
+                break;
+            }
+            let commit = self.repository.find_commit(id?)?;
+            let before = commit.parents().next().map(|parent| parent.tree()).transpose()?;
+            let mut options = git2::DiffOptions::new();
+            options.pathspec(inventory::FOLDER);
+            let diff = self.repository.diff_tree_to_tree(before.as_ref(), Some(&commit.tree()?), Some(&mut options))?;
+            for path in diff.deltas().filter_map(|delta| delta.new_file().path()?.to_str().map(str::to_owned)) {
+                if let Some(path) = missing.take(path.as_str()) {
+                    times.insert(path, Timestamp::from_second(commit.time().seconds())?);
+                }
+            }
+        }
+        Ok(times)
+    }
+
     fn explain_unplanned(&self, unplanned: Unplanned, role: Role) -> Undelivered {
         let reading = |error: anyhow::Error| error.context(format!("cannot read the repository {}", self.remote.url));
         unplanned.refused(role).unwrap_or_else(|error| reading(error).into())
@@ -354,7 +394,7 @@ impl Branch {
 }
 
 /// The files of one commit.
-struct Snapshot<'r> {
+pub struct Snapshot<'r> {
     repository: &'r Repository,
     /// None for a repository that is still empty.
     tree: Option<git2::Tree<'r>>,

@@ -9,6 +9,7 @@ mod pull_request;
 mod queue;
 mod sight;
 pub(crate) mod snapshot;
+mod survey;
 
 use super::inventory::{self, Changes, Overlay, Plan, Tree};
 use super::{Cause, Delivery, Extent, Outcome, Owner, Undelivered};
@@ -20,6 +21,7 @@ use crate::names::Username;
 use crate::promise::Role;
 use anyhow::{Result, anyhow};
 use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
 use queue::{Queue, Ticket, Turn};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use sight::{Pull, Sight, Status, look};
+pub use survey::Survey;
 
 /// One repository, while it is delivered to.
 pub struct Repository {
@@ -100,6 +103,14 @@ struct Details {
 #[derive(Deserialize)]
 struct Person {
     email: String,
+    date: Timestamp,
+}
+
+impl PastCommit {
+    /// When it was made.
+    fn time(&self) -> Timestamp {
+        self.commit.author.date
+    }
 }
 
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! A story: what Kratix and people do with requests on the real Gitea, and what came of each step.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use crate::support::binary;
 use crate::support::gitea::{Organization, admin_token, api, ask, variable};
+use crate::support::{binary, transcript};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use regex::{Captures, Regex};
@@ -75,6 +75,16 @@ impl Story {
         self.text += &format!("\n== kratix begins with {name}\n");
         self.run_pipeline(name, "claim", "configure");
         self.tell();
+    }
+
+    /// Somebody looks who has nothing but the repositories.
+    pub fn list(&mut self) {
+        self.happens("goldpath status", |story| {
+            let mut command = binary("goldpath");
+            command.current_dir(story.folder.path()).args(["status", "--config", "platform.yaml"]);
+            let shown = transcript(&command.output().unwrap());
+            story.text += &Regex::new(r" since \S+ \(\d+s\)").unwrap().replace_all(&shown, " since a moment");
+        });
     }
 
     pub fn edit(&mut self, name: &'static str, id: &str, full_name: &str) {

@@ -155,6 +155,16 @@ impl Platform {
         serde_json::from_slice::<Value>(&output.stdout).unwrap()[0].clone()
     }
 
+    /// How a request stands for somebody who has nothing but the repositories; nothing where they hold nothing of it.
+    pub fn standing(&self, team: &Managed) -> Option<Value> {
+        let mut command = super::binary("goldpath");
+        command.current_dir(self.folder.path()).args(["list", "-o", "json", "--config", "platform.yaml"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", super::transcript(&output));
+        let standings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        standings.into_iter().find(|standing| standing["request"]["name"] == team.0.as_str())
+    }
+
     /// The pull request that is open, which must be the only one.
     pub fn pull(&self) -> u64 {
         let pulls = self.organization.pulls("infrastructure");

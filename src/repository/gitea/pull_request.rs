@@ -9,6 +9,7 @@ use super::{Api, Commit, On, Overlay, PastCommit, Plan, Repository, Role, Snapsh
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::Failure;
 use crate::kratix::Action;
+use crate::promise::{self, Promise};
 use crate::repository::{
     Delivery, Outcome, PullRequest, PullRequestState, REQUEST_TRAILER, inventory, message, subject,
 };
@@ -24,6 +25,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+/// What the branch of a request's pull request begins with, by what the pull request is for; the longer one first.
+pub const PREFIXES: [(&str, Action); 2] = [("goldpath/delete", Action::Delete), ("goldpath", Action::Configure)];
+
 /// What the body of a pull request holds that we have closed ourselves.
 const CLOSED: &str = "<!-- goldpath: closed -->";
 /// What a comment begins its last line with that says which push is left alone.
@@ -37,8 +41,8 @@ const REMOVALS: [Duration; 3] = [Duration::from_millis(300), Duration::from_mill
 
 /// A pull request, as Gitea tells of it.
 #[derive(Clone, Deserialize)]
-struct Pull {
-    number: u64,
+pub(super) struct Pull {
+    pub number: u64,
     html_url: String,
     title: String,
     body: String,
@@ -46,7 +50,7 @@ struct Pull {
     merged: bool,
     #[serde(default, deserialize_with = "nullable")]
     labels: Vec<LabelInfo>,
-    head: End,
+    pub head: End,
     base: End,
     /// Who opened it: we.
     user: User,
@@ -54,9 +58,10 @@ struct Pull {
 
 /// One of the two branches of a pull request.
 #[derive(Clone, Deserialize)]
-struct End {
+pub(super) struct End {
     /// The branch's name, also when it is gone: `ref` is another then.
-    label: String,
+    pub label: String,
+    pub sha: String,
     repo_id: i64,
 }
 
@@ -72,11 +77,20 @@ struct Comment {
 }
 
 impl Pull {
-    fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.state == "open"
     }
 
-    fn outcome(&self, state: PullRequestState) -> Option<PullRequest> {
+    pub fn is_merged(&self) -> bool {
+        self.merged
+    }
+
+    /// Whether it is for a branch, from one of the same repository and not of a fork.
+    pub fn is_into(&self, branch: &str) -> bool {
+        self.base.label == branch && self.head.repo_id == self.base.repo_id
+    }
+
+    pub fn outcome(&self, state: PullRequestState) -> Option<PullRequest> {
         Some(PullRequest { number: self.number, url: self.html_url.clone(), state })
     }
 }
@@ -84,13 +98,8 @@ impl Pull {
 /// The branch of a request's pull request; deletion has its own. Where the whole name is not one
 /// that git and Gitea take, it ends in a digest.
 pub fn branch_of(request: &Identity, action: Action) -> String {
-    name_of_branch(
-        match action {
-            Action::Configure => "goldpath",
-            Action::Delete => "goldpath/delete",
-        },
-        request,
-    )
+    let [(deletion, _), (proposal, _)] = PREFIXES;
+    name_of_branch(if action == Action::Delete { deletion } else { proposal }, request)
 }
 
 fn name_of_branch(prefix: &str, request: &Identity) -> String {
@@ -534,7 +543,7 @@ impl Proposal<'_> {
         format!(
             "Merging this {happens}: {kind} `{namespace}/{name}`{generation}.\n\n{files}\n{warnings}{rules}\n\n    \
              kubectl get {} --namespace {namespace} {name}\n\n[All files of the branch]({}/src/branch/{})\n\n{}\n",
-            kind.to_lowercase(),
+            promise::find(kind).map_or_else(|_| kind.to_lowercase(), Promise::resource),
             self.api.remote,
             self.branch,
             self.marker,

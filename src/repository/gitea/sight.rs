@@ -1,12 +1,13 @@
 //! What became of a delivery: what Gitea says of its pull request, its commits and its branch.
 
 use super::pull_request::branch_of;
-use super::{Api, Info, RelativePath, Result, Snapshot, Touched, Tree, User};
+use super::{Api, Info, PastCommit, RelativePath, Result, Snapshot, Touched, Tree, User};
 use crate::config::{GiteaRemote, Patience};
 use crate::gitea::{Failure, Gitea};
 use crate::kratix::{Action, Delivered};
 use crate::repository::inventory;
 use crate::request::Identity;
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Sight {
     pub was_there: bool,
     /// What Terraform's state holds, where there is one.
     pub state: Option<State>,
+    /// Since when that is so: when the pull request was opened, closed or merged, or when the branch last changed.
+    pub since: Option<Timestamp>,
 }
 
 /// A pull request.
@@ -59,6 +62,8 @@ pub struct Status {
     pub description: String,
     /// Where there is more.
     pub target_url: String,
+    /// When it was said.
+    pub created_at: Timestamp,
     id: u64,
     creator: Option<User>,
 }
@@ -101,6 +106,8 @@ struct PullAnswer {
     merge_commit_sha: Option<String>,
     mergeable: bool,
     head: Head,
+    created_at: Timestamp,
+    closed_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -142,30 +149,13 @@ pub fn look(
         Some(info) if info.archived => anyhow::bail!("it is archived: nothing can be merged until it is unarchived"),
         Some(_) => {}
     }
-    let mut sight = Sight::default();
-    let counts = match (&delivered.pull_request, &delivered.module) {
-        (Some(pull), _) => {
-            let (pull, commit) = api.look_at_pull(pull.number, request)?;
-            sight.pull_request = Some(pull);
-            commit.or_else(|| delivered.commit.clone())
-        }
-        (None, Some(module)) => api.last_change(remote.branch.as_str(), module)?.map(|commit| commit.sha),
-        (None, None) => delivered.commit.clone(),
-    };
-    // What was refused has neither, and nothing on the branch is its own.
-    sight.was_there = counts.is_some() && (delivered.pull_request.is_some() || delivered.module.is_some());
-    if let Some(commit) = &counts {
-        sight.statuses = api.statuses(commit, review_user)?;
-    }
+    let mut sight = api.look(delivered, request, state_owner, review_user)?;
     let files = match &delivered.commit {
         Some(commit) => files_of(&Snapshot::new(api.clone(), Some(commit.clone())), request)?,
         None => BTreeSet::new(),
     };
     if matches!(sight.pull_request, None | Some(Pull::Merged(_))) {
         sight.drifted = api.drifted(delivered.commit.as_deref(), &files)?;
-    }
-    if let Some((owner, module)) = state_owner.zip(delivered.module.as_deref()) {
-        sight.state = api.gitea.get_state(owner, &module.replace('/', "."))?;
     }
     Ok(sight)
 }
@@ -180,20 +170,57 @@ fn files_of(snapshot: &Snapshot, request: &Identity) -> Result<BTreeSet<Relative
 }
 
 impl Api {
-    /// What became of a pull request, and which commit of it counts.
-    fn look_at_pull(self: &Arc<Self>, number: u64, request: &Identity) -> Result<(Pull, Option<String>)> {
+    /// What became of a delivery, but for files that were changed since.
+    pub fn look(
+        self: &Arc<Self>,
+        delivered: &Delivered,
+        request: &Identity,
+        state_owner: Option<&str>,
+        review_user: Option<(&str, Option<i64>)>,
+    ) -> Result<Sight> {
+        let mut sight = Sight::default();
+        let counts = match (&delivered.pull_request, &delivered.module) {
+            (Some(pull), _) => {
+                let (pull, commit, since) = self.look_at_pull(pull.number, request)?;
+                (sight.pull_request, sight.since) = (Some(pull), since);
+                commit.or_else(|| delivered.commit.clone())
+            }
+            (None, Some(module)) => {
+                let last = self.last_change(self.remote.branch.as_str(), module)?;
+                sight.since = last.as_ref().map(PastCommit::time);
+                last.map(|commit| commit.sha)
+            }
+            (None, None) => delivered.commit.clone(),
+        };
+        // What was refused has neither, and nothing on the branch is its own.
+        sight.was_there = counts.is_some() && (delivered.pull_request.is_some() || delivered.module.is_some());
+        if let Some(commit) = &counts {
+            sight.statuses = self.statuses(commit, review_user)?;
+        }
+        if let Some((owner, module)) = state_owner.zip(delivered.module.as_deref()) {
+            sight.state = self.gitea.get_state(owner, &module.replace('/', "."))?;
+        }
+        Ok(sight)
+    }
+
+    /// What became of a pull request, which commit of it counts, and since when that is so.
+    fn look_at_pull(
+        self: &Arc<Self>,
+        number: u64,
+        request: &Identity,
+    ) -> Result<(Pull, Option<String>, Option<Timestamp>)> {
         let number = number.to_string();
         let ours = [Action::Configure, Action::Delete].map(|action| branch_of(request, action));
         // In a repository that was made again the number is another's.
         let pull = self.gitea.get::<PullAnswer>(&self.path(&["pulls", &number]), &[])?;
         let Some(pull) = pull.filter(|pull| ours.contains(&pull.head.label)) else {
-            return Ok((Pull::Gone, None));
+            return Ok((Pull::Gone, None, None));
         };
         if let Some(commit) = pull.merge_commit_sha.filter(|_| pull.merged) {
-            return Ok((Pull::Merged(commit.clone()), Some(commit)));
+            return Ok((Pull::Merged(commit.clone()), Some(commit), pull.closed_at));
         }
         if pull.state != "open" {
-            return Ok((Pull::Closed, None));
+            return Ok((Pull::Closed, None, pull.closed_at));
         }
         // Gitea says `false` also while it is still finding out.
         let conflicts = if pull.mergeable { Vec::new() } else { self.conflicts(&number, &pull.head.sha)? };
@@ -215,7 +242,7 @@ impl Api {
             said.map(|(user, _)| user.clone()).collect()
         };
         let open = Pull::Open { conflicts, changes_requested_by: by("REQUEST_CHANGES"), approved_by: by("APPROVED") };
-        Ok((open, Some(pull.head.sha)))
+        Ok((open, Some(pull.head.sha), Some(pull.created_at)))
     }
 
     /// The files of a pull request that its base has changed since: none where `head` is on top of

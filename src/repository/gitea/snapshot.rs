@@ -5,6 +5,7 @@
 use super::{Api, BASE64, Changes, Operation, PastCommit};
 use crate::file_tree::RelativePath;
 use crate::gitea::Failure;
+use crate::http::at_once;
 use crate::repository::inventory::{self, Tree, blob_id};
 use crate::repository::{REQUEST_TRAILER, index};
 use crate::request::Identity;
@@ -30,6 +31,8 @@ pub struct Snapshot {
     folders: RefCell<BTreeMap<String, bool>>,
     files: RefCell<BTreeMap<RelativePath, Option<Rc<File>>>>,
     entities: OnceCell<BTreeMap<RelativePath, String>>,
+    /// The ids of what was listed by its folder.
+    listed: RefCell<BTreeMap<RelativePath, String>>,
     likely: RefCell<BTreeMap<RelativePath, BTreeSet<RelativePath>>>,
 }
 
@@ -73,8 +76,8 @@ impl Entry {
 impl Snapshot {
     /// What the repository holds at `commit`.
     pub fn new(api: Arc<Api>, commit: Option<String>) -> Self {
-        let (all, root, folders, files, entities, likely) = Default::default();
-        Self { api, commit, all, root, folders, files, entities, likely }
+        let (all, root, folders, files, entities, listed, likely) = Default::default();
+        Self { api, commit, all, root, folders, files, entities, listed, likely }
     }
 
     /// What makes this the tree with `changes`.
@@ -223,14 +226,6 @@ impl Snapshot {
     }
 }
 
-/// Asks for several things at once, and gives the answers in their order.
-fn at_once<T: Sync, R: Send>(what: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    std::thread::scope(|scope| {
-        let running: Vec<_> = what.iter().map(|one| scope.spawn(|| ask(one))).collect();
-        running.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).collect()
-    })
-}
-
 /// A file by the id of its content.
 fn blob(api: &Api, sha: &str) -> Result<File> {
     #[derive(Deserialize)]
@@ -287,7 +282,11 @@ impl Tree for Snapshot {
     }
 
     fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>> {
-        Ok(self.files_below(folder)?.into_iter().map(|(path, _)| path).collect())
+        let files: BTreeMap<_, _> =
+            self.files_below(folder)?.into_iter().map(|(path, entry)| (path, entry.sha)).collect();
+        let paths = files.keys().cloned().collect();
+        self.listed.borrow_mut().extend(files);
+        Ok(paths)
     }
 
     fn possible_entities(&self) -> Result<BTreeMap<RelativePath, String>> {
@@ -314,11 +313,11 @@ impl Tree for Snapshot {
 
     /// By the ids of their content, several at once.
     fn read_ahead(&self, paths: &BTreeSet<RelativePath>) -> Result<()> {
-        let known = self.entities.get();
+        let (entities, listed) = (self.entities.get(), self.listed.borrow());
         let mut wanted = Vec::new();
         for path in paths.iter().filter(|path| !self.files.borrow().contains_key(*path)) {
             // Of the others it is not known without another question whether they are there.
-            if let Some(sha) = known.and_then(|known| known.get(path)) {
+            if let Some(sha) = entities.and_then(|known| known.get(path)).or_else(|| listed.get(path)) {
                 wanted.push((path, sha));
             }
         }

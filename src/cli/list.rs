@@ -1,0 +1,248 @@
+//! `goldpath list` and `goldpath status`: how requests stand, in the workspace, or in the repositories of a configuration.
+
+use super::run::PlaceArgs;
+use super::{FAILED, Output, is_colored, one_line, print, tell};
+use crate::commit;
+use crate::repository::PullRequestState;
+use crate::request::Identity;
+use crate::standing::{Standing, Standings, of_repositories, of_workspace};
+use crate::violation::Refusal;
+use anyhow::{Result, bail};
+use clap::builder::styling::{AnsiColor, Style};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// How to print the list
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Columns,
+}
+
+#[derive(Args)]
+pub(super) struct StatusArguments {
+    /// Which requests, as `team/alpha` or, in a namespace, `team/people/alpha` [default: all]
+    #[arg(value_name = "KIND/NAME")]
+    requests: Vec<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// What a list shows of each request.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Columns {
+    /// A line each, as wide as the terminal
+    Text,
+    /// The same, whole, with the addresses of pull requests
+    Wide,
+    /// Only the name, as `goldpath status` takes it
+    Name,
+    /// Everything, for programs
+    Json,
+}
+
+pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
+    let Standings { requests, notes } = read(&arguments.place)?;
+    print(&match arguments.output {
+        Columns::Json => json(&requests.iter().collect::<Vec<_>>())?,
+        Columns::Name => requests.iter().map(|standing| format!("{}\n", standing.request.path())).collect(),
+        Columns::Text | Columns::Wide => table(&requests, arguments.output == Columns::Wide)?,
+    })?;
+    Ok(end(&arguments.place, requests.iter(), &notes))
+}
+
+pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
+    let wanted: Vec<Identity> = arguments.requests.iter().map(|text| parse(text)).collect::<Result<_, _>>()?;
+    let Standings { mut requests, notes } = read(&arguments.place)?;
+    if let Some(missing) = wanted.iter().find(|wanted| requests.iter().all(|standing| standing.request != **wanted)) {
+        bail!("no {missing} is here: `goldpath list` shows what is");
+    }
+    requests.retain(|standing| wanted.is_empty() || wanted.contains(&standing.request));
+    print(&match arguments.output {
+        Output::Json => json(&requests.iter().collect::<Vec<_>>())?,
+        Output::Text => {
+            let now = commit::now()?;
+            requests.iter().map(|standing| block(standing, now)).collect::<Vec<_>>().join("\n")
+        }
+    })?;
+    Ok(end(&arguments.place, requests.iter(), &notes))
+}
+
+fn read(place: &PlaceArgs) -> Result<Standings> {
+    let config = place.config.load()?;
+    match config.repositories.is_empty() {
+        true => of_workspace(&place.workspace),
+        false => of_repositories(&config),
+    }
+}
+
+/// A request as people write it: the namespace may be left out, and the kind be in lower case.
+fn parse(text: &str) -> Result<Identity, anyhow::Error> {
+    let whole = match text.split_once('/') {
+        Some((kind, name)) if !name.contains('/') && !kind.contains(' ') => format!("{kind}/default/{name}"),
+        _ => text.to_owned(),
+    };
+    whole.parse().map_err(|refusal: Refusal| {
+        anyhow::anyhow!(
+            "{}; {}",
+            refusal.message,
+            refusal.help.unwrap_or_else(|| "`goldpath list` shows what is".to_owned())
+        )
+    })
+}
+
+/// Tells what is missing from what was printed. What could not be found out is no success.
+fn end<'s>(place: &PlaceArgs, mut shown: impl Iterator<Item = &'s Standing>, notes: &[String]) -> ExitCode {
+    let mut is_all = notes.is_empty();
+    let mut is_empty = true;
+    for standing in shown.by_ref() {
+        is_empty = false;
+        is_all &= standing.phase != "unknown";
+    }
+    for note in notes {
+        tell(&format!("error: {}\n", one_line(note)));
+    }
+    if is_empty && is_all {
+        let workspace = one_line(&place.workspace.display().to_string());
+        tell(&format!("note: no request is here (`--workspace` is {workspace}): `goldpath run FILE` delivers one\n"));
+    }
+    if is_all { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+fn json(standings: &[&Standing]) -> Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(standings)?))
+}
+
+/// A line for each request.
+fn table(standings: &[Standing], is_wide: bool) -> Result<String> {
+    if standings.is_empty() {
+        return Ok(String::new());
+    }
+    let now = commit::now()?;
+    let mut rows = vec![["REQUEST", "PHASE", "PULL REQUEST", "SINCE", "MESSAGE"].map(str::to_owned)];
+    rows.extend(standings.iter().map(|standing| {
+        let pull = standing.pull_request.as_ref().map(|pull| match is_wide {
+            true => one_line(&pull.url),
+            false => format!("#{}", pull.number),
+        });
+        let since = standing.since.map(|since| if is_wide { since.to_string() } else { age(since, now) });
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let phase = standing.phase.to_owned();
+        [standing.request.path(), phase, or_none(pull), or_none(since), one_line(&standing.message)]
+    }));
+    let widths: Vec<usize> =
+        (0..4).map(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0)).collect();
+    let before = widths.iter().map(|width| width + 2).sum::<usize>();
+    let terminal = if is_wide { None } else { columns() };
+    let color = is_colored(&std::io::stdout());
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        for (column, width_of) in widths.iter().enumerate() {
+            let cell = format!("{}{}", row[column], " ".repeat(width_of + 2 - width(&row[column])));
+            let style = if column == 1 && index > 0 { style_of(row[1].as_str()) } else { Style::new() };
+            text += &if color { format!("{style}{cell}{style:#}") } else { cell };
+        }
+        text += &fit(&row[4], terminal.map(|columns| columns.saturating_sub(before).max(10)));
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// What a request's status says, whole.
+fn block(standing: &Standing, now: Timestamp) -> String {
+    let color = is_colored(&std::io::stdout());
+    let paint = |style: Style, text: &str| if color { format!("{style}{text}{style:#}") } else { text.to_owned() };
+    let since = standing.since.map(|since| format!(" since {since} ({})", age(since, now))).unwrap_or_default();
+    let mut lines = vec![format!(
+        "{}: {}{since}",
+        paint(Style::new().bold(), &standing.request.to_string()),
+        paint(style_of(standing.phase), standing.phase)
+    )];
+    let mut line = |name: &str, text: &str| lines.push(format!("  {name:<15} {}", one_line(text)));
+    line("message", &standing.message);
+    if let Some(pull) = &standing.pull_request {
+        let state = match pull.state {
+            PullRequestState::Open => "open",
+            PullRequestState::Edited => "open, edited by somebody",
+            PullRequestState::Closed => "closed",
+            PullRequestState::Merged => "merged",
+        };
+        line("pull request", &format!("#{}, {state}: {}", pull.number, pull.url));
+    }
+    if let Some(plan) = &standing.plan {
+        line("plan", &format!("{} ({})", plan.summary, plan.url));
+    }
+    for fault in &standing.violations {
+        let help = fault.help.iter().map(|help| format!("; {help}")).collect::<String>();
+        line("fault", &format!("{}: {}{help} [{}]", fault.path, fault.message, fault.rule));
+    }
+    standing.warnings.iter().for_each(|warning| line("warning", warning));
+    standing.drift.iter().for_each(|drift| line("changed by hand", drift));
+    lines.join("\n") + "\n"
+}
+
+/// Red where a person has to do something about it, green where nobody has.
+fn style_of(phase: &str) -> Style {
+    match phase {
+        "applied" | "delivered" => AnsiColor::Green.on_default(),
+        "failed" | "wrong" | "refused" | "closed" | "conflicted" | "unknown" => AnsiColor::BrightRed.on_default(),
+        _ => AnsiColor::Yellow.on_default(),
+    }
+}
+
+/// How long ago, in the largest unit that it fills, as kubectl tells it.
+fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// The beginning of a text that has room in so many columns.
+fn fit(text: &str, columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) if width(text) > columns => text.chars().take(columns - 1).chain(['…']).collect(),
+        _ => text.to_owned(),
+    }
+}
+
+/// How wide the terminal is that this is printed on.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_one_unit() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let told = [-5, 0, 119, 120, 7_199, 7_200, 172_799, 172_800, 864_000]
+            .map(|seconds| age(Timestamp::from_second(1_000_000 - seconds).unwrap(), now));
+        assert_eq!(told, ["0s", "0s", "119s", "2m", "119m", "2h", "47h", "2d", "10d"]);
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_by_characters() {
+        assert_eq!(
+            (fit("añb", Some(3)), fit("añbc", Some(3)), fit("añbc", None)),
+            ("añb".into(), "añ…".into(), "añbc".into())
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! A repository that is asked about all of its requests.
+
+use super::pull_request::{PREFIXES, Pull, branch_of};
+use super::{Api, Failure, Gitea, Info, PastCommit, Sight, Snapshot, Touched};
+use crate::config::{GiteaRemote, Patience};
+use crate::file_tree::RelativePath;
+use crate::http::at_once;
+use crate::kratix::{Action, Delivered};
+use crate::promise::Role;
+use crate::repository::{Held, Holdings, PullRequestState, REQUEST_TRAILER, module_of};
+use crate::request::Identity;
+use anyhow::{Result, bail};
+use std::sync::Arc;
+
+/// How often a call is made again that has no answer.
+const RETRIES: u32 = 2;
+
+/// A repository in Gitea, about which more can be asked.
+pub struct Survey(Arc<Api>);
+
+impl Survey {
+    /// Prepares to ask.
+    ///
+    /// # Errors
+    /// A token or certificate that cannot be read.
+    pub fn open(remote: &GiteaRemote, patience: &Patience) -> Result<Self> {
+        let gitea = Gitea::open(remote, patience.call)?.retrying(RETRIES);
+        Ok(Self(Arc::new(Api { gitea, remote: remote.clone() })))
+    }
+
+    /// Reads what the branch holds, and what open pull requests propose.
+    ///
+    /// # Errors
+    /// A repository that is not there, a server that fails.
+    pub fn hold(self, role: Role) -> Result<Holdings> {
+        let api = &self.0;
+        if api.gitea.get::<Info>(&api.path(&[]), &[])?.is_none() {
+            bail!("there is no such repository: was it removed, or may the token not read it?");
+        }
+        let branch = api.remote.branch.as_str();
+        let snapshot = Snapshot::new(api.clone(), api.head(branch)?);
+        let mut holdings = Holdings::read(role, &snapshot)?;
+        let mut pulls: Vec<Pull> = api.gitea.get_all(&api.path(&["pulls"]), &[("state", "open")])?;
+        pulls.retain(|pull| pull.is_into(branch));
+        for eight in pulls.chunks(8) {
+            let known =
+                |request: &Identity| holdings.requests.get(request).and_then(|held| held.delivered.module.clone());
+            let found = at_once(eight, |pull| self.read(role, pull, known));
+            for (pull, found) in eight.iter().zip(found) {
+                let Some((request, action, module)) = found? else { continue };
+                let pull_request = pull.outcome(PullRequestState::Open);
+                let delivered = Delivered { commit: Some(pull.head.sha.clone()), files: 0, module, pull_request };
+                holdings.requests.insert(request, Held { action, delivered, since: None });
+            }
+        }
+        holdings.survey = Some(self);
+        Ok(holdings)
+    }
+
+    /// The request that an open pull request is for, and the folder of its root module; nothing for one that is none of ours.
+    fn read(
+        &self,
+        role: Role,
+        pull: &Pull,
+        known: impl Fn(&Identity) -> Option<String>,
+    ) -> Result<Option<(Identity, Action, Option<String>)>> {
+        let (api, label) = (&self.0, pull.head.label.as_str());
+        let rest = |(prefix, action): (&str, Action)| Some((label.strip_prefix(prefix)?.strip_prefix('/')?, action));
+        let Some((rest, action)) = PREFIXES.into_iter().find_map(rest) else { return Ok(None) };
+        let is_its = |request: &Identity| branch_of(request, action) == label;
+        let by_name = rest.parse().ok().filter(is_its);
+        // A branch whose name would be too long has a digest in it.
+        let request = match by_name {
+            Some(request) => request,
+            None => {
+                let commit: Option<PastCommit> = api.gitea.get(&api.path(&["git", "commits", &pull.head.sha]), &[])?;
+                let message = commit.map(|commit| commit.commit.message).unwrap_or_default();
+                let trailers = message.lines().filter_map(|line| line.strip_prefix(REQUEST_TRAILER));
+                match trailers.filter_map(|request| request.parse().ok()).find(is_its) {
+                    Some(request) => request,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let module = match known(&request) {
+            Some(module) => Some(module),
+            None => {
+                let number = pull.number.to_string();
+                let touched: Vec<Touched> = api.gitea.get_all(&api.path(&["pulls", &number, "files"]), &[])?;
+                let paths = touched.iter().filter_map(|file| RelativePath::parse(&file.filename).ok());
+                let paths: Vec<_> = paths.filter(|path| !path.is_hidden()).collect();
+                module_of(role, paths.iter())
+            }
+        };
+        Ok(Some((request, action, module)))
+    }
+
+    /// The pull request of a request that is neither on the branch nor proposed, where a person has closed it.
+    ///
+    /// # Errors
+    /// A server that fails.
+    pub fn declined(&self, request: &Identity) -> Result<Option<Held>, Failure> {
+        let (api, branch) = (&self.0, branch_of(request, Action::Configure));
+        let pull: Option<Pull> = api.gitea.get(&api.path(&["pulls", api.remote.branch.as_str(), &branch]), &[])?;
+        Ok(pull.filter(|pull| !pull.is_open() && !pull.is_merged()).map(|pull| {
+            let pull_request = pull.outcome(PullRequestState::Closed);
+            let delivered = Delivered { commit: None, files: 0, module: None, pull_request };
+            Held { action: Action::Configure, delivered, since: None }
+        }))
+    }
+
+    /// What became of what is held of a request, as [`super::look`].
+    ///
+    /// # Errors
+    /// A server that fails.
+    pub fn look(
+        &self,
+        request: &Identity,
+        delivered: &Delivered,
+        state_owner: Option<&str>,
+        review_user: Option<(&str, Option<i64>)>,
+    ) -> Result<Sight> {
+        self.0.look(delivered, request, state_owner, review_user)
+    }
+}
