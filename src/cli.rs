@@ -20,6 +20,7 @@ mod validate;
 
 use crate::cluster::ServiceAccount;
 use crate::config::{Config, Unusable};
+use crate::promise::is_generated;
 use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
@@ -119,7 +120,7 @@ impl ConfigArgs {
     /// # Errors
     /// See [`Config::load`].
     fn load(&self) -> Result<Config> {
-        Config::load(self.config.as_deref(), None)
+        Config::load(self.config.as_deref(), None, is_generated)
     }
 
     /// Reads it as a step does: from the cluster, where no file says otherwise.
@@ -127,7 +128,8 @@ impl ConfigArgs {
     /// # Errors
     /// See [`Config::load`].
     fn load_as_step(&self) -> Result<Config> {
-        Config::load(self.config.as_deref(), ServiceAccount::find(Path::new(SERVICE_ACCOUNT)))
+        let account = ServiceAccount::find(Path::new(SERVICE_ACCOUNT));
+        Config::load(self.config.as_deref(), account, is_generated)
     }
 }
 
@@ -239,7 +241,7 @@ fn tell(text: &str) {
 /// A text as one line of a log, whatever is in it.
 fn one_line(text: &str) -> String {
     text.chars()
-        .flat_map(|c| match crate::violation::is_deceptive(c) {
+        .flat_map(|c| match crate::text::is_deceptive(c) {
             true => c.escape_unicode().collect::<Vec<_>>(),
             false => vec![c],
         })

@@ -4,14 +4,14 @@
 //! never in an exit code; running it again finishes what was begun.
 
 use crate::config::{Config, Loaded};
-use crate::kratix::{Action, Condition, Delivered, Folders, Status};
-use crate::promise::{Outputs, Role};
+use crate::kratix::Folders;
+use crate::outcome::Action;
+use crate::outcome::{Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, short};
+use crate::outputs::{Outputs, Role};
 use crate::render::{refuse, wait};
-use crate::repository::{
-    Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, deliver, let_others_claim, module_of,
-    short,
-};
+use crate::repository::{deliver, let_others_claim, module_of};
 use crate::request::Request;
+use crate::status::{Condition, Delivered, Status};
 use crate::violation::Violation;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
@@ -101,7 +101,7 @@ fn run_with(
         return Ok(Committed::Stopped);
     }
     let object = folders.read_object()?;
-    let request = match Request::read(&object) {
+    let request = match crate::promise::read(&object) {
         Ok(request) => request,
         Err(faults) => anyhow::bail!("the request has no identity: {} {}", faults[0].path, faults[0].message),
     };

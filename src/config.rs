@@ -5,7 +5,7 @@
 //! them has to be in the namespaces of the requests.
 
 mod read;
-mod review;
+pub mod review;
 
 pub(crate) use read::is_in_the_clear;
 
@@ -13,12 +13,11 @@ use crate::cluster::ServiceAccount;
 use crate::document::{Node, Unreadable};
 use crate::file_tree::RelativePath;
 use crate::names::{
-    Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName,
-    Username,
+    Addresses, BranchName, Domain, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName, Username,
 };
-use crate::promise::Role;
+use crate::outcome::Author;
+use crate::outputs::Role;
 use crate::quantity::{Bytes, Count, Cpu};
-use crate::repository::index;
 use crate::violation::{Refusal, Violation, told};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -31,6 +30,8 @@ use std::time::Duration;
 
 /// Where the file is looked for when nobody names one.
 const DEFAULT_PATH: &str = "/etc/goldpath/config.yaml";
+/// Where the catalog's index is unless it names another path: where Backstage's discovery looks.
+const INDEX: &str = "catalog-info.yaml";
 /// The key of the ConfigMap that holds the file.
 const KEY: &str = "config.yaml";
 
@@ -58,7 +59,7 @@ pub struct Config {
     /// The private organisation whose registry holds Terraform's states, one a root module.
     pub state_owner: Option<Username>,
     /// How Terraform is reviewed in Gitea Actions, where it is.
-    pub review: Option<crate::review::Settings>,
+    pub review: Option<review::Settings>,
     /// Which labels and annotations of a request what it makes has too.
     pub propagate: Propagate,
     /// When a step gives up.
@@ -113,6 +114,9 @@ impl Propagate {
     }
 }
 
+/// Tells the files of the catalog that requests have: none of them can be its index.
+pub type IsGenerated = fn(&RelativePath) -> bool;
+
 /// When a step gives up, and asks to be run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -134,7 +138,7 @@ impl Default for Config {
             network: Network::default(),
             author: Author::default(),
             trailers: Vec::new(),
-            catalog_index: RelativePath::parse(index::DEFAULT_PATH).expect("a constant"),
+            catalog_index: RelativePath::parse(INDEX).expect("a constant"),
             repositories: BTreeMap::new(),
             state_owner: None,
             review: None,
@@ -239,24 +243,6 @@ impl Default for QuotaDefaults {
             memory: amount("8Gi"),
             storage: amount("20Gi"),
             pods: Count::new(50),
-        }
-    }
-}
-
-/// Who commits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Author {
-    /// The name.
-    pub name: DisplayName,
-    /// The mail address.
-    pub email: Email,
-}
-
-impl Default for Author {
-    fn default() -> Self {
-        Self {
-            name: DisplayName::parse("Goldpath").expect("a constant"),
-            email: Email::parse("goldpath@example.com").expect("a constant"),
         }
     }
 }
@@ -536,12 +522,12 @@ impl Config {
     /// # Errors
     /// [`Unusable`] for what is not right, with its lines; a file that was named and is not there;
     /// a ConfigMap that is not there or may not be read.
-    pub fn load(path: Option<&Path>, account: Option<ServiceAccount>) -> Result<Self> {
+    pub fn load(path: Option<&Path>, account: Option<ServiceAccount>, is_generated: IsGenerated) -> Result<Self> {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));
         match (fs::read(file), account) {
             (Ok(text), _) => {
                 let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-                Ok(Self::parse(&file.display().to_string(), text, &Source::Folder(folder))?)
+                Ok(Self::parse(&file.display().to_string(), text, &Source::Folder(folder), is_generated)?)
             }
             (Err(error), Some(account)) if error.kind() == ErrorKind::NotFound && path.is_none() => {
                 let map = account.config_map()?;
@@ -549,15 +535,19 @@ impl Config {
                     format!("the ConfigMap `goldpath` in the namespace `goldpath-system` has no key `{KEY}`")
                 })?;
                 let source = Source::Cluster { account: Arc::new(account), map };
-                Ok(Self::parse("in the ConfigMap `goldpath-system/goldpath`", text, &source)?)
+                Ok(Self::parse("in the ConfigMap `goldpath-system/goldpath`", text, &source, is_generated)?)
             }
             (Err(error), None) if error.kind() == ErrorKind::NotFound && path.is_none() => Ok(Self::default()),
             (Err(error), _) => Err(error).with_context(|| format!("cannot read the configuration {}", file.display())),
         }
     }
 
-    fn parse(name: &str, text: Vec<u8>, source: &Source) -> Result<Self, Unusable> {
-        read::read(&text, source).map_err(|fault| Unusable { name: name.to_owned(), text, fault: Box::new(fault) })
+    fn parse(name: &str, text: Vec<u8>, source: &Source, is_generated: IsGenerated) -> Result<Self, Unusable> {
+        read::read(&text, source, is_generated).map_err(|fault| Unusable {
+            name: name.to_owned(),
+            text,
+            fault: Box::new(fault),
+        })
     }
 }
 
@@ -567,7 +557,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, Unusable> {
-        Config::parse("config.yaml", text.as_bytes().to_vec(), &Source::Folder("/etc/goldpath".into()))
+        Config::parse("config.yaml", text.as_bytes().to_vec(), &Source::Folder("/etc/goldpath".into()), |path| {
+            path.as_str().starts_with("teams/")
+        })
     }
 
     fn with_review(text: &str) -> Result<Config, Unusable> {
@@ -841,7 +833,7 @@ mod tests {
         .unwrap();
         assert_eq!((review.needs_approval, review.approval_age), (true, Duration::from_secs(2 * 24 * 3600)));
         let settings = vec![("schema_name".to_owned(), "g_{state}".to_owned())];
-        assert_eq!(review.terraform.backend, crate::review::Backend::Other { kind: "pg".to_owned(), settings });
+        assert_eq!(review.terraform.backend, crate::config::review::Backend::Other { kind: "pg".to_owned(), settings });
         assert_eq!(review.terraform.lock_file.unwrap().to_string(), "/etc/goldpath/.terraform.lock.hcl");
         assert_eq!((review.policy.public, review.policy.providers), (false, vec!["go-gitea/gitea".to_owned()]));
         assert_eq!(review.policy.rules[0].name(), "policy/example.rego");
@@ -862,6 +854,6 @@ mod tests {
 
     #[test]
     fn a_configuration_that_was_named_must_be_there() {
-        assert!(Config::load(Some(Path::new("/nowhere")), None).is_err());
+        assert!(Config::load(Some(Path::new("/nowhere")), None, |_| false).is_err());
     }
 }

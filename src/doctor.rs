@@ -5,7 +5,7 @@
 
 use crate::config::{Config, Delivery, GiteaRemote, Remote};
 use crate::gitea::{Failure, Gitea};
-use crate::promise::Role;
+use crate::outputs::Role;
 use crate::repository::can_be_read;
 use reqwest::Method;
 use serde::Deserialize;

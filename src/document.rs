@@ -3,6 +3,7 @@
 //! can exhaust memory or the stack; what another YAML reader could understand differently
 //! (aliases, merge keys, tags, duplicate keys) is refused rather than guessed.
 
+use crate::text::Span;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, options};
 use std::collections::HashMap;
 use std::io::Read;
@@ -14,20 +15,6 @@ pub const MAX_BYTES: usize = 3 << 20;
 const MAX_DEPTH: usize = 64;
 /// The most nodes (keys included) in one source.
 const MAX_NODES: usize = 100_000;
-
-/// Where something stands in its source: byte offsets, line and column from 1, the column in
-/// characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Span {
-    /// The first byte.
-    pub start: usize,
-    /// The byte after the last.
-    pub end: usize,
-    /// The line of the first byte.
-    pub line: usize,
-    /// The column of the first byte.
-    pub column: usize,
-}
 
 /// A value and its place.
 ///
@@ -309,7 +296,7 @@ impl Loader<'_> {
         }
         if let Some(open) = self.open.last_mut() {
             if let Some(first) = open.seen.insert(name.clone(), span) {
-                let message = format!("the key {} is given twice", crate::violation::quote(&name));
+                let message = format!("the key {} is given twice", crate::text::quote(&name));
                 let help =
                     format!("it is first given in line {}, column {}; keep one of them", first.line, first.column);
                 return refuse(message, &help, Some(span));

@@ -5,7 +5,8 @@
 //! counts as left out: the API server drops it.
 
 use crate::document::{Key, Node, Value};
-use crate::violation::{Refusal, Violation, quote};
+use crate::text::quote;
+use crate::violation::{Refusal, Violation};
 use std::collections::BTreeMap;
 
 /// The fields of one mapping, while it is read.

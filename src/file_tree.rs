@@ -23,7 +23,7 @@ impl RelativePath {
         for segment in path.split('/') {
             let git = segment.trim_end_matches(['.', ' ']).eq_ignore_ascii_case(".git")
                 || segment.eq_ignore_ascii_case("git~1");
-            let plain = !segment.contains(['\\', ':']) && !segment.chars().any(crate::violation::is_deceptive);
+            let plain = !segment.contains(['\\', ':']) && !segment.chars().any(crate::text::is_deceptive);
             ensure!(
                 !matches!(segment, "" | "." | "..") && segment.len() <= 255 && !git && plain,
                 "{path:?} is not a path below a folder"
@@ -50,6 +50,11 @@ impl RelativePath {
     /// Whether its name, or that of a folder that it is in, begins with a dot.
     pub fn is_hidden(&self) -> bool {
         self.0.split('/').any(|name| name.starts_with('.'))
+    }
+
+    /// Whether it is YAML by its name.
+    pub fn is_yaml(&self) -> bool {
+        self.0.ends_with(".yaml") || self.0.ends_with(".yml")
     }
 
     /// The folders that it is in, from the outermost.

@@ -5,7 +5,7 @@
 
 use crate::config::{GiteaRemote, NamedFile};
 use crate::http;
-use crate::violation::is_deceptive;
+use crate::text::is_deceptive;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use reqwest::blocking::multipart::{Form, Part};
@@ -518,7 +518,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
     use crate::config::{Config, Remote};
-    use crate::promise::Role;
+    use crate::outputs::Role;
 
     /// A Gitea that is not there, to which the token `s3cret-t0ken` would be sent.
     fn gitea() -> Gitea {
@@ -527,7 +527,7 @@ mod tests {
         let config = folder.path().join("config.yaml");
         let text = "gitea: {url: 'http://127.0.0.1:1', tokenFile: token}\nrepositories: {catalog: {owner: o, name: c}}";
         std::fs::write(&config, text).unwrap();
-        let config = Config::load(Some(&config), None).unwrap();
+        let config = Config::load(Some(&config), None, |_| false).unwrap();
         let Remote::Gitea(remote) = &config.repositories[&Role::Catalog] else { panic!("not in Gitea") };
         Gitea::open(remote, Duration::from_secs(1)).unwrap()
     }

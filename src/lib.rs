@@ -4,34 +4,56 @@
 //! [`render`] leaves manifests for Kratix and files for [`commit`], which delivers these to
 //! repositories. [`cli`] does both on a laptop. The README has the code map and the invariants.
 
-pub mod cli;
-pub mod cluster;
-pub mod commit;
-pub mod config;
-pub mod diff;
-pub mod doctor;
-pub mod document;
-mod fields;
-pub mod file_tree;
-mod gitea;
+// The floors, from the ground up: a module uses those of the floors below its own, and no others.
+
+// Texts, digests, calls.
+mod digest;
 mod http;
-pub mod kratix;
+pub mod text;
+
+// What is read and written.
+pub mod cluster;
+pub mod document;
+pub mod file_tree;
+pub mod template;
+pub mod violation;
+
+pub mod diff;
+mod fields;
 pub mod names;
-pub mod promise;
+
+// A request, and what it becomes: plain data.
+pub mod outputs;
 mod quantity;
+pub mod request;
+
+pub mod outcome;
+
+pub mod config;
+pub mod status;
+
+// What Kratix, Gitea and each Promise want.
+mod gitea;
+pub mod kratix;
+pub mod promise;
+
+// The steps.
 pub mod render;
 pub mod repository;
-pub mod request;
-pub mod review;
 pub mod set;
-pub mod standing;
-pub mod template;
+
+pub mod commit;
+pub mod doctor;
+pub mod review;
 pub mod track;
-pub mod violation;
+
+pub mod standing;
+
+pub mod cli;
 
 use config::Config;
 use document::Node;
-use promise::{Outputs, Unrendered};
+use outputs::{Outputs, Unrendered};
 use request::Request;
 
 /// What a request becomes: the same for the same request and configuration, without I/O.
@@ -39,7 +61,7 @@ use request::Request;
 /// # Errors
 /// Every fault of the request, or a template of ours that is wrong.
 pub fn generate<'n>(object: &'n Node, config: &Config) -> Result<(Request<'n>, Outputs), Unrendered> {
-    let request = Request::read(object).map_err(|mut faults| {
+    let request = promise::read(object).map_err(|mut faults| {
         // What is wrong around a spec does not hide what is wrong in it.
         let promise = object.get("kind").and_then(Node::as_str).and_then(|kind| promise::find(kind).ok());
         if let Some((promise, spec)) = promise.zip(object.get("spec")) {
@@ -47,14 +69,56 @@ pub fn generate<'n>(object: &'n Node, config: &Config) -> Result<(Request<'n>, O
         }
         faults
     })?;
+    let promise = promise::find(request.identity.kind.as_str()).map_err(|refusal| vec![refusal.at("kind", None)])?;
     let mut faults = config.propagate.check(object);
     if !faults.is_empty() {
-        faults.extend((request.promise.check)(request.spec, config));
+        faults.extend((promise.check)(request.spec, config));
         return Err(faults.into());
     }
-    let outputs = (request.promise.generate)(&request, config)?;
+    let outputs = (promise.generate)(&request, config)?;
     Ok((request, outputs))
 }
 
 /// The version of the program, and so of its Promises, as in `kratix.io/promise-version`.
 pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use regex::Regex;
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn no_module_uses_one_of_its_own_floor_or_above() {
+        let declared = Regex::new(r"(?m)^(?:pub )?mod (\w+);").unwrap();
+        let floors = include_str!("lib.rs").split("use config::Config;").next().unwrap().split("\n\n");
+        let floors: BTreeMap<_, _> = floors
+            .enumerate()
+            .flat_map(|(floor, text)| declared.captures_iter(text).map(move |module| (module[1].to_owned(), floor)))
+            .collect();
+        let used = Regex::new(r"\bcrate::(\w+)\b").unwrap();
+        let (mut arrows, mut wrong) = (0, Vec::new());
+        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+        for file in files(source).iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
+            let own = file.strip_prefix(source).unwrap().components().next().unwrap().as_os_str();
+            let own = own.to_str().unwrap().trim_end_matches(".rs");
+            let text = fs::read_to_string(file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap().lines().filter(|line| !line.trim().starts_with("//"));
+            for module in code.flat_map(|line| used.captures_iter(line).map(|module| module[1].to_owned())) {
+                if let Some((own_floor, floor)) = floors.get(own).zip(floors.get(&module)).filter(|_| module != own) {
+                    arrows += 1;
+                    wrong.extend((floor >= own_floor).then(|| format!("{} uses {module}", file.display())));
+                }
+            }
+        }
+        assert!(arrows > 300 && floors.len() > 25, "{arrows} uses of {} modules were found", floors.len());
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}

@@ -3,7 +3,8 @@
 //! Who holds one of these knows that it keeps its rule; no later step checks it again.
 //! Each type's JSON Schema is the part of its rule that the API server can hold.
 
-use crate::violation::{Refusal, is_deceptive, quote};
+use crate::text::{is_deceptive, quote};
+use crate::violation::Refusal;
 use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -469,6 +470,68 @@ impl NamespaceName {
                 .help("use a-z, 0-9 and `-`, beginning and ending with a letter or digit"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// The folder of a root module in the infrastructure repository, as `teams/alpha`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct RootModule(String);
+
+impl RootModule {
+    /// Takes one to four segments of lower-case letters, digits, `-` and `_`: what is a path, a part
+    /// of a URL, a state's name (`.` for `/`) and a word of a comment, and no more than that.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let is_name = |segment: &str| {
+            segment.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                && segment.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        };
+        let count = text.split('/').count();
+        match text.len() <= 200 && count <= 4 && text.split('/').all(is_name) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Refusal::new("root-module", format!("{} is not the folder of a root module", quote(text)))
+                .help("use at most four names of lower-case letters, digits, `-` and `_`, as in `teams/alpha`")),
+        }
+    }
+
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of its state, as `teams.alpha`.
+    pub fn state(&self) -> String {
+        self.0.replace('/', ".")
+    }
+}
+
+impl fmt::Display for RootModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+name!(
+    /// The kind of a request, as `Team`: known to this build or not.
+    Kind,
+    json_schema!({"type": "string"})
+);
+
+impl Kind {
+    /// Refuses what is no word in upper camel case, as Kubernetes names kinds.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        length(text, 1, 63)?;
+        if !text.starts_with(|c: char| c.is_ascii_uppercase()) || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(Refusal::new("kind", format!("{} is not a kind", quote(text))).help("write it as in `Team`"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// As in paths: `team`.
+    pub fn lower(&self) -> String {
+        self.0.to_ascii_lowercase()
     }
 }
 

@@ -6,14 +6,13 @@ mod team;
 
 use crate::config::Config;
 use crate::document::Node;
-use crate::file_tree::{FileTree, RelativePath};
-use crate::names::Username;
-use crate::request::Request;
-use crate::template::TemplateError;
-use crate::violation::{Refusal, Violation, quote};
+use crate::file_tree::RelativePath;
+use crate::names::Kind;
+use crate::outputs::{Outputs, Role, Unrendered};
+use crate::request::{Identity, Request};
+use crate::text::quote;
+use crate::violation::{Refusal, Violation};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Every Promise, by kind.
 pub const PROMISES: [Promise; 1] = [team::PROMISE];
@@ -37,89 +36,42 @@ pub struct Promise {
 }
 
 impl Promise {
+    /// Its kind, as requests have it.
+    pub fn kind(&self) -> Kind {
+        Kind::parse(self.kind).expect("a constant")
+    }
+
     /// The kind as kubectl takes it whatever other kinds a cluster has: as `teams.platform.kratix.io`.
     pub fn resource(&self) -> String {
         (self.definition)().metadata.name.unwrap_or_default()
     }
 }
 
-/// Everything that a request becomes.
-#[derive(Debug, Default)]
-pub struct Outputs {
-    /// Kubernetes manifests, for Kratix's Destinations.
-    pub manifests: FileTree,
-    /// Files by the role of the repository that they belong to.
-    pub repositories: BTreeMap<Role, FileTree>,
-    /// The accounts in Gitea that it is about.
-    pub accounts: Accounts,
-    /// The request's `spec.id`.
-    pub id: String,
-    /// The ids of other requests that it names, by field, as `spec.parent`.
-    pub relations: Vec<(String, String)>,
-    /// Top-level keys of the request's status.
-    pub status: serde_json::Map<String, serde_json::Value>,
+/// Whether a file of the catalog is one that requests have: an entity, whatever somebody has made of it.
+pub fn is_generated(path: &RelativePath) -> bool {
+    PROMISES.iter().any(|promise| (promise.id_of)(Role::Catalog, path).is_some())
 }
 
-/// Accounts in Gitea, users or organisations.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accounts {
-    /// Those that the request's Terraform makes: nobody else may have their names, because the manifests give rights to who
-    /// has.
-    pub made: Vec<Username>,
-    /// Those that it needs, by the field that names them.
-    pub needed: BTreeMap<String, Vec<Username>>,
+/// Reads who an object is, of a kind that somebody promises.
+///
+/// # Errors
+/// As [`Request::read`].
+pub fn read(object: &Node) -> Result<Request<'_>, Vec<Violation>> {
+    Request::read(object, |kind| Ok(find(kind)?.kind()))
 }
 
-impl Outputs {
-    /// What a request becomes that is deleted: no file in any repository.
-    pub fn nothing() -> Self {
-        let repositories = Role::ALL.into_iter().map(|role| (role, FileTree::default())).collect();
-        Self { repositories, ..Self::default() }
+/// The request that a text names: as [`Identity`] is shown, or as [`Identity::path`] has it in folders, branches, annotations.
+///
+/// # Errors
+/// A text that names none, and a kind that nobody promises.
+pub fn identify(text: &str) -> Result<Identity, Refusal> {
+    let (kind, rest) = text.split_once([' ', '/']).unwrap_or((text, ""));
+    if !rest.contains('/') {
+        return Err(Refusal::new("identity", format!("{} names no request", quote(text)))
+            .help("write it as in `Team default/alpha` or `team/default/alpha`"));
     }
-}
-
-/// What a repository is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Backstage entities.
-    Catalog,
-    /// Terraform root modules.
-    Infrastructure,
-}
-
-impl Role {
-    /// Every role, in the order of delivery.
-    pub const ALL: [Self; 2] = [Self::Catalog, Self::Infrastructure];
-
-    /// As in the configuration and in folder names.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Catalog => "catalog",
-            Self::Infrastructure => "infrastructure",
-        }
-    }
-}
-
-/// Why a request became nothing.
-#[derive(Debug)]
-pub enum Unrendered {
-    /// The request is wrong: every fault of it.
-    Wrong(Vec<Violation>),
-    /// We are.
-    Broken(TemplateError),
-}
-
-impl From<TemplateError> for Unrendered {
-    fn from(error: TemplateError) -> Self {
-        Self::Broken(error)
-    }
-}
-
-impl From<Vec<Violation>> for Unrendered {
-    fn from(violations: Vec<Violation>) -> Self {
-        Self::Wrong(violations)
-    }
+    let by_path = PROMISES.iter().find(|promise| promise.kind.to_lowercase() == kind);
+    format!("{} {rest}", by_path.map_or_else(|| find(kind), Ok)?.kind).parse()
 }
 
 /// The Promise of a kind.

@@ -2,7 +2,8 @@
 
 use crate::document::{Node, Value};
 use crate::fields::wrong_type;
-use crate::violation::{Refusal, quote};
+use crate::text::quote;
+use crate::violation::Refusal;
 use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};

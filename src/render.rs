@@ -6,10 +6,12 @@
 use crate::config::Loaded;
 use crate::document::Node;
 use crate::generate;
-use crate::kratix::{Condition, Fault, Folders, Progress, Status, delay};
-use crate::promise::{Outputs, Role, Unrendered};
-use crate::repository::FOREIGN_INDEX;
+use crate::kratix::Folders;
+use crate::outcome::FOREIGN_INDEX;
+use crate::outputs::{Outputs, Role, Unrendered};
 use crate::request::Request;
+use crate::status::{Condition, Fault, Progress, Status, delay};
+use crate::text::count;
 use crate::violation::{Violation, told};
 use anyhow::Result;
 use jiff::Timestamp;
@@ -124,11 +126,6 @@ fn summary(outputs: &Outputs) -> String {
         count(files(Role::Catalog), "catalog file"),
         count(files(Role::Infrastructure), "infrastructure file"),
     )
-}
-
-/// `1 file`, `2 files`.
-pub fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says in the status what is wrong with the request, in the condition `what` too, and asks for

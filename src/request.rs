@@ -5,9 +5,9 @@
 
 use crate::document::{Node, Value};
 use crate::fields;
-use crate::names::{MetadataKey, NamespaceName, ObjectName, check_label_value};
-use crate::promise::{self, Promise};
-use crate::violation::{Refusal, Violation, quote};
+use crate::names::{Kind, MetadataKey, NamespaceName, ObjectName, check_label_value};
+use crate::text::quote;
+use crate::violation::{Refusal, Violation};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ pub const API_VERSION: &str = "platform.kratix.io/v1alpha1";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// As `Team`.
-    pub kind: String,
+    pub kind: Kind,
     /// The namespace of the object.
     pub namespace: NamespaceName,
     /// The name of the object.
@@ -29,7 +29,7 @@ pub struct Identity {
 impl Identity {
     /// `<kind>/<namespace>/<name>` in lower case, as in paths: none of the three can hold a `/`.
     pub fn path(&self) -> String {
-        format!("{}/{}/{}", self.kind.to_lowercase(), self.namespace, self.name)
+        format!("{}/{}/{}", self.kind.lower(), self.namespace, self.name)
     }
 }
 
@@ -42,17 +42,15 @@ impl fmt::Display for Identity {
 impl FromStr for Identity {
     type Err = Refusal;
 
-    /// Reads what `Display` writes, as a trailer of a commit has it, and what [`Identity::path`] gives, as annotations and
-    /// inventories have it.
+    /// Reads what `Display` writes, as a trailer of a commit has it, also of a kind that this build does not know.
     fn from_str(text: &str) -> Result<Self, Refusal> {
-        let parts = text.split_once([' ', '/']).and_then(|(kind, rest)| Some((kind, rest.split_once('/')?)));
+        let parts = text.split_once(' ').and_then(|(kind, rest)| Some((kind, rest.split_once('/')?)));
         let Some((kind, (namespace, name))) = parts else {
             return Err(Refusal::new("identity", format!("{} names no request", quote(text)))
-                .help("write it as in `Team default/alpha` or `team/default/alpha`"));
+                .help("write it as in `Team default/alpha`"));
         };
-        let by_path = promise::PROMISES.iter().map(|promise| promise.kind).find(|known| known.to_lowercase() == kind);
         Ok(Self {
-            kind: by_path.map_or_else(|| promise::find(kind).map(|promise| promise.kind), Ok)?.to_owned(),
+            kind: Kind::parse(kind)?,
             namespace: NamespaceName::parse(namespace)?,
             name: ObjectName::parse(name)?,
         })
@@ -63,8 +61,6 @@ impl FromStr for Identity {
 pub struct Request<'n> {
     /// Which one.
     pub identity: Identity,
-    /// What promises its kind.
-    pub promise: &'static Promise,
     /// `metadata.generation`: counts the edits of its spec; none where no API server keeps it.
     pub generation: Option<u64>,
     /// Its labels.
@@ -78,15 +74,18 @@ pub struct Request<'n> {
 }
 
 impl<'n> Request<'n> {
-    /// Reads who an object is.
+    /// Reads who an object is, of a kind that `parse_kind` takes.
     ///
     /// # Errors
     /// Every fault of its apiVersion, kind, and metadata, of a missing spec, and of unknown fields beside them.
-    pub fn read(object: &'n Node) -> Result<Self, Vec<Violation>> {
+    pub fn read(
+        object: &'n Node,
+        parse_kind: impl FnMut(&str) -> Result<Kind, Refusal>,
+    ) -> Result<Self, Vec<Violation>> {
         let mut faults = Vec::new();
         let request = fields::read(object, "", &mut faults, |object| {
             object.required("apiVersion", parse_api_version);
-            let promise = object.required("kind", promise::find);
+            let kind = object.required("kind", parse_kind);
             object.require("metadata");
             let metadata = object.object("metadata", |metadata| {
                 metadata.allow_unknown();
@@ -105,10 +104,9 @@ impl<'n> Request<'n> {
             object.require("spec");
             let spec = object.value("spec", Ok);
             let status = object.value("status", Ok);
-            let (promise, (name, namespace, generation, labels, annotations)) = promise.zip(metadata)?;
+            let (kind, (name, namespace, generation, labels, annotations)) = kind.zip(metadata)?;
             Some(Self {
-                identity: Identity { kind: promise.kind.to_owned(), namespace, name },
-                promise,
+                identity: Identity { kind, namespace, name },
                 generation,
                 labels,
                 annotations,

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::document::{Node, Value};
-use crate::promise::{Outputs, Unrendered};
+use crate::outputs::{Outputs, Unrendered};
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
 use std::collections::{BTreeMap, BTreeSet};

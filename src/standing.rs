@@ -2,10 +2,14 @@
 
 use crate::config::Config;
 use crate::http::at_once;
-use crate::kratix::{Action, Condition, Fault, Folders, Report, Status};
-use crate::promise::Role;
-use crate::repository::{Held, Holdings, PullRequest, hold};
+use crate::kratix::Folders;
+use crate::outcome::Action;
+use crate::outcome::PullRequest;
+use crate::outputs::Role;
+use crate::promise::identify;
+use crate::repository::{Held, Holdings, hold};
 use crate::request::Identity;
+use crate::status::{Condition, Fault, Report, Status};
 use crate::track::{Progress, deciding, judge};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -20,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub struct Standing {
     /// Which one.
     pub request: Identity,
-    /// How far it is: a [`crate::kratix::Phase`], or `wrong`, `refused`, `waiting`, `delivering`, `rendered`, `unknown`.
+    /// How far it is: a [`crate::status::Phase`], or `wrong`, `refused`, `waiting`, `delivering`, `rendered`, `unknown`.
     pub phase: &'static str,
     /// What is true, and what to do next.
     pub message: String,
@@ -63,7 +67,7 @@ pub struct Standings {
 pub fn of_workspace(workspace: &Path) -> Result<Standings> {
     let mut standings = Standings::default();
     for (folder, path) in folders_of_requests(&workspace.join("requests"))? {
-        let Ok(request) = path.parse::<Identity>() else { continue };
+        let Ok(request) = identify(&path) else { continue };
         let folders = Folders::below(&folder);
         if !folders.has_status() {
             continue;
@@ -190,8 +194,8 @@ fn look(config: &Config, role: Role, request: &Identity, holdings: &Holdings) ->
         (None, Some(survey)) => survey.declined(request)?,
         (None, None) => None,
     };
-    let Some(held) = held else { return Ok(None) };
-    let progress = judge(config, role, remote, holdings.survey.as_ref(), request, &held)?;
+    let Some(mut held) = held else { return Ok(None) };
+    let progress = judge(config, role, remote, holdings.survey.as_ref(), request, &mut held)?;
     Ok(Some((held, progress)))
 }
 

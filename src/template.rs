@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::violation::is_deceptive;
+use crate::text::is_deceptive;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, ObjectRepr, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
@@ -488,12 +488,19 @@ mod tests {
         }
     }
 
-    /// The engine is built without them. With them, what they print would be a captured string.
+    /// The engine is built without macros: with them, what they print would be a captured string. What is included is
+    /// printed where it stands, and is refused there like the template's own.
     #[test]
-    fn macros_and_other_templates_do_not_exist() {
-        for source in ["{% macro m() %}\"{% endmacro %}{{ m() }}", "{% include 'a' %}"] {
-            assert!(reason(hcl(source, json!({}))).contains("unknown statement"), "{source}");
-        }
+    fn macros_do_not_exist_and_nothing_is_included_but_what_a_request_passes_on() {
+        let source = "{% macro m() %}\"{% endmacro %}{{ m() }}";
+        assert!(reason(hcl(source, json!({}))).contains("unknown statement"));
+        assert!(reason(hcl("{% include 'labels' %}", json!({}))).contains("template not found"));
+        let passed = json!({"propagated": {"labels": {"example.com/a\"": "\"\n"}, "annotations": {}}});
+        assert_eq!(
+            yaml("a:\n{% include 'labels' %}\nb: 1\n", passed.clone()).unwrap(),
+            "a:\n    \"example.com/a\\\"\": \"\\\"\\n\"\nb: 1\n"
+        );
+        assert!(reason(yaml("a: \"{% include 'labels' %}\"", passed)).contains("glued"));
     }
 
     #[test]

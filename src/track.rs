@@ -5,10 +5,13 @@
 //! what Terraform made is gone.
 
 use crate::config::{Config, Delivery, Loaded, Remote};
-use crate::kratix::{Action, Condition, Delivered, Folders, Phase, Report, Status, delay};
-use crate::promise::Role;
-use crate::repository::{Held, Pull, PullRequestState, Sight, Survey, look};
-use crate::request::{Identity, Request};
+use crate::kratix::Folders;
+use crate::outcome::Action;
+use crate::outcome::PullRequestState;
+use crate::outputs::Role;
+use crate::repository::{Held, Pull, Sight, Survey, look};
+use crate::request::Identity;
+use crate::status::{Condition, Delivered, Phase, Report, Status, delay};
 use anyhow::Result;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -85,7 +88,7 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
         return Ok(Tracked::Stopped);
     }
     let object = folders.read_object()?;
-    let request = match Request::read(&object) {
+    let request = match crate::promise::read(&object) {
         Ok(request) => request,
         Err(faults) => anyhow::bail!("the request has no identity: {} {}", faults[0].path, faults[0].message),
     };
@@ -221,7 +224,7 @@ pub fn judge(
     remote: &Remote,
     survey: Option<&Survey>,
     request: &Identity,
-    held: &Held,
+    held: &mut Held,
 ) -> Result<Progress> {
     let Held { action, delivered, since } = held;
     let (Remote::Gitea(remote), Some(survey)) = (remote, survey) else {

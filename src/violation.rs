@@ -3,7 +3,7 @@
 //! A [`Violation`] is for the person who wrote the request. It never ends a
 //! program: all violations of a request are collected and shown at once.
 
-use crate::document::Span;
+use crate::text::Span;
 use serde::Serialize;
 
 /// As many faults of a file are told. A request of 1.5 MB can have 20,000, which nobody reads, and a log should not hold.
@@ -94,36 +94,6 @@ impl Refusal {
     }
 }
 
-/// A user's text as it can stand in a message: in backticks, on one line, without
-/// control or direction-changing characters, cut at 60 characters.
-pub fn quote(text: &str) -> String {
-    let mut quoted = String::from("`");
-    for (count, c) in text.chars().enumerate() {
-        if count == 60 {
-            quoted.push('…');
-            break;
-        }
-        if c == '`' || is_deceptive(c) {
-            quoted.extend(c.escape_unicode());
-        } else {
-            quoted.push(c);
-        }
-    }
-    quoted.push('`');
-    quoted
-}
-
-/// Whether a character controls how text is shown rather than being shown: controls, line and
-/// paragraph separators, what changes direction (Unicode TR 36, bidirectional text spoofing) or
-/// takes no room, and what is no character at all.
-pub fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{feff}')
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff0}'..='\u{fffb}')
-        || matches!(c, '\u{fdd0}'..='\u{fdef}')
-        || u32::from(c) & 0xFFFE == 0xFFFE
-}
-
 /// The one of `known` that `given` is probably a slip for: at most a third of it differs.
 fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > 64 {
@@ -151,11 +121,5 @@ mod tests {
         assert_eq!(nearest("emial", ["name", "email"]), Some("email"));
         assert_eq!(nearest("Visibility", ["visibility"]), Some("visibility"));
         assert_eq!(nearest("colour", ["name", "email"]), None);
-    }
-
-    #[test]
-    fn quoted_text_stays_on_its_line_and_in_its_backticks() {
-        assert_eq!(quote("a`\n\u{1b}[31m\u{202e}"), r"`a\u{60}\u{a}\u{1b}[31m\u{202e}`");
-        assert_eq!(quote(&"x".repeat(70)).chars().count(), 63);
     }
 }

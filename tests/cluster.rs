@@ -9,7 +9,7 @@
 
 use goldpath::cluster::ServiceAccount;
 use goldpath::config::{Config, Remote};
-use goldpath::promise::Role;
+use goldpath::outputs::Role;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ fn a_step_gets_what_the_platform_holds() {
     let secret = files(&held.join("secrets"));
     assert_eq!(account.secret().unwrap(), secret);
 
-    let config = Config::load(None, Some(account)).unwrap();
+    let config = Config::load(None, Some(account), |_| false).unwrap();
     let Remote::Gitea(catalog) = &config.repositories[&Role::Catalog] else { panic!("{config:?}") };
     assert_eq!(catalog.token.read().unwrap(), secret["token"]);
     assert!(!format!("{config:?}").contains(std::str::from_utf8(&secret["token"]).unwrap()), "{config:?}");

@@ -8,7 +8,7 @@ mod support;
 
 use goldpath::config::Config;
 use goldpath::document;
-use goldpath::promise::{Outputs, Role, Unrendered};
+use goldpath::outputs::{Outputs, Role, Unrendered};
 use hcl::Body;
 use hcl::eval::{Context, Evaluate};
 use serde::Deserialize;

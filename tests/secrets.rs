@@ -95,7 +95,8 @@ fn a_token_appears_nowhere() {
     for (path, content) in contents(site.folder.path()) {
         assert!(path.ends_with("token") || !holds(&content, &token), "{}", path.display());
     }
-    let config = goldpath::config::Config::load(Some(&site.folder.path().join("config.yaml")), None).unwrap();
+    let config =
+        goldpath::config::Config::load(Some(&site.folder.path().join("config.yaml")), None, |_| false).unwrap();
     assert!(!holds(format!("{config:?}").as_bytes(), &token));
     for repository in ["catalog", "infrastructure"] {
         let mirror = tempfile::tempdir().unwrap();

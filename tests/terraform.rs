@@ -6,10 +6,11 @@
 
 mod support;
 
+use goldpath::config::review::{Backend, TerraformSettings};
 use goldpath::file_tree::{FileTree, RelativePath};
+use goldpath::names::RootModule;
 use goldpath::review::changes::Action;
 use goldpath::review::terraform::{Failed, Mode, Terraform, Workspace};
-use goldpath::review::{Backend, RootModule, TerraformSettings};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;

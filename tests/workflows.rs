@@ -53,7 +53,7 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     let number = request(&platform, &team, &spec, &["--delete"], pending, &mut times);
     assert!(platform.comments(number)[0].contains("destroy"));
     let standing = platform.standing(&team).unwrap();
-    assert_eq!([&standing["phase"], &standing["deletion"]], [&json!("planning"), &json!(true)], "{standing}");
+    assert_eq!([&standing["phase"], &standing["deletion"]], [&json!("awaiting-review"), &json!(true)], "{standing}");
     let begin = Instant::now();
     platform.approve(&platform.owner, number);
     platform.planned(number, "success: +0 ~0 -5");

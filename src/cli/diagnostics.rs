@@ -3,8 +3,10 @@
 //! and neither a long line nor a large file floods it.
 
 use crate::config::Faulty;
-use crate::document::{Span, Unreadable};
-use crate::violation::{Violation, is_deceptive, told};
+use crate::document::Unreadable;
+use crate::text::Span;
+use crate::text::is_deceptive;
+use crate::violation::{Violation, told};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// The widest output; a longer source line is cut around its fault.

@@ -2,7 +2,7 @@
 
 use super::{ConfigArgs, WRONG, is_colored, one_line, print};
 use crate::doctor::{Finding, examine};
-use crate::render::count;
+use crate::text::count;
 use anyhow::Result;
 use clap::Args;
 use clap::builder::styling::AnsiColor;

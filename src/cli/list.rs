@@ -3,7 +3,8 @@
 use super::run::PlaceArgs;
 use super::{FAILED, Output, is_colored, one_line, print, tell};
 use crate::commit;
-use crate::repository::PullRequestState;
+use crate::outcome::PullRequestState;
+use crate::promise::identify;
 use crate::request::Identity;
 use crate::standing::{Standing, Standings, of_repositories, of_workspace};
 use crate::violation::Refusal;
@@ -88,7 +89,7 @@ fn parse(text: &str) -> Result<Identity, anyhow::Error> {
         Some((kind, name)) if !name.contains('/') && !kind.contains(' ') => format!("{kind}/default/{name}"),
         _ => text.to_owned(),
     };
-    whole.parse().map_err(|refusal: Refusal| {
+    identify(&whole).map_err(|refusal: Refusal| {
         anyhow::anyhow!(
             "{}; {}",
             refusal.message,

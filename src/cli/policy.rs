@@ -1,11 +1,12 @@
 //! `goldpath policy`: what the platform's rules find in a plan, before or while it is reviewed.
 use super::{ConfigArgs, Output, WRONG, is_colored, one_line, print, tell};
 use crate::commit::now;
-use crate::render::count;
+use crate::names::RootModule;
 use crate::request::Identity;
 use crate::review::changes::Changes;
+use crate::review::finding::{Finding, Severity};
 use crate::review::policy::{Context, Policy};
-use crate::review::{Finding, RootModule, Severity};
+use crate::text::count;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use clap::builder::styling::AnsiColor;
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FOLDER", value_parser = |text: &str| RootModule::parse(text).map_err(|r| r.message))]
     module: RootModule,
     /// The request that owns it, as `Team default/alpha`; without it, that somebody owns it is not checked
-    #[arg(long, value_name = "REQUEST", value_parser = |text: &str| text.parse::<Identity>().map_err(|r| r.message))]
+    #[arg(long, value_name = "REQUEST", value_parser = |text: &str| crate::promise::identify(text).map_err(|r| r.message))]
     request: Option<Identity>,
     /// The plan is one that destroys the whole root module
     #[arg(long)]

@@ -7,7 +7,7 @@ use super::requests::{Source, is_read};
 use super::{Files, one_line};
 use crate::document;
 use crate::file_tree::write_file;
-use crate::request::{API_VERSION, Identity, Request};
+use crate::request::{API_VERSION, Identity};
 use crate::standing::folders_of_requests;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -54,7 +54,7 @@ pub fn find(workspace: &Path, files: &Files, sources: &[Source]) -> Result<Vec<(
     for source in sources {
         let Ok(documents) = &source.documents else { return Ok(Vec::new()) };
         for document in documents {
-            match Request::read(document) {
+            match crate::promise::read(document) {
                 Ok(request) => drop(given.insert(request.identity.path())),
                 Err(_) => return Ok(Vec::new()),
             }
@@ -75,7 +75,7 @@ pub fn find(workspace: &Path, files: &Files, sources: &[Source]) -> Result<Vec<(
         if given.contains(&path) || !is_missing(Path::new(&note)) {
             continue;
         }
-        let Ok(identity) = path.parse::<Identity>() else { continue };
+        let Ok(identity) = crate::promise::identify(&path) else { continue };
         let metadata = json!({"name": identity.name, "namespace": identity.namespace});
         let object = json!({"apiVersion": API_VERSION, "kind": identity.kind, "metadata": metadata, "spec": {}});
         let text = object.to_string().into_bytes();

@@ -2,7 +2,7 @@
 
 use super::{ConfigArgs, Files, WRONG, diagnostics, is_colored, print, requests, tell};
 use crate::file_tree::{FileTree, RelativePath};
-use crate::promise::{Outputs, Role};
+use crate::outputs::{Outputs, Role};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             let is_empty = !folder.exists() || folder.read_dir().is_ok_and(|mut entries| entries.next().is_none());
             ensure!(is_empty, "{} is not an empty folder", folder.display());
             all.replace(folder).with_context(|| format!("cannot write into {}", folder.display()))?;
-            tell(&format!("{} in {}\n", crate::render::count(all.len(), "file"), folder.display()));
+            tell(&format!("{} in {}\n", crate::text::count(all.len(), "file"), folder.display()));
         }
         None => print(&stream(&all, arguments.infrastructure))?,
     }

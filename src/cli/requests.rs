@@ -118,7 +118,7 @@ pub fn judge<'s>(sources: &'s [Source], config: &Config) -> impl Iterator<Item =
 fn foreign(document: &Node) -> Option<String> {
     let group = |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
     let version = document.get("apiVersion").and_then(Node::as_str)?;
-    (group(version) != group(API_VERSION)).then(|| crate::violation::quote(version))
+    (group(version) != group(API_VERSION)).then(|| crate::text::quote(version))
 }
 
 /// The files of a folder, and the folders in it that hold such files and are not read.

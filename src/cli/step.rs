@@ -7,9 +7,10 @@
 
 use super::ConfigArgs;
 use crate::commit::{self, Task};
-use crate::kratix::{Action, Folders};
+use crate::kratix::Folders;
+use crate::outcome::Action;
+use crate::outcome::Extent;
 use crate::render;
-use crate::repository::Extent;
 use crate::track;
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser};

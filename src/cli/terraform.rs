@@ -2,7 +2,8 @@
 #![expect(clippy::print_stdout, reason = "a run's log is its output")]
 
 use super::ConfigArgs;
-use crate::review::{self, RootModule};
+use crate::names::RootModule;
+use crate::review::{self};
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `goldpath validate`: every fault of every request, where it stands.
 
 use super::{ConfigArgs, Files, Output, WRONG, diagnostics, is_colored, print, requests, tell};
-use crate::render::count;
+use crate::text::count;
 use crate::violation::{Violation, told};
 use anyhow::Result;
 use clap::Args;

@@ -1,9 +1,10 @@
 //! Reads the configuration, as a request is read: every fault at once, with its place.
 
 use super::{
-    Author, Config, ContainerDefaults, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, Location, NamedFile,
+    Config, ContainerDefaults, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, IsGenerated, Location, NamedFile,
     Network, Patience, Propagate, QuotaDefaults, Remote, Resources, Source, default_username,
 };
+use crate::config::review::Backend;
 use crate::document::{self, Node, Value};
 use crate::fields::{self, Fields, one_of, wrong_type};
 use crate::file_tree::RelativePath;
@@ -11,11 +12,11 @@ use crate::names::{
     Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName,
     Username,
 };
-use crate::promise::Role;
+use crate::outcome::Author;
+use crate::outputs::Role;
 use crate::quantity::{Bytes, Count, Cpu};
-use crate::repository::index;
-use crate::review::Backend;
-use crate::violation::{Refusal, is_deceptive, quote};
+use crate::text::{is_deceptive, quote};
+use crate::violation::Refusal;
 use regex::Regex;
 use reqwest::Url;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ struct Server {
 ///
 /// # Errors
 /// Every fault of it.
-pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
+pub fn read(text: &[u8], source: &Source, is_generated: IsGenerated) -> Result<Config, Faulty> {
     let documents = document::parse(text).map_err(Faulty::Unreadable)?;
     let root = match documents.as_slice() {
         [] => return Ok(Config::default()),
@@ -64,7 +65,8 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
             Some(Author { name: name?, email: email? })
         });
         let trailers = config.value("trailers", read_trailers);
-        let catalog_index = config.object("catalog", |catalog| catalog.optional("index", parse_index));
+        let catalog_index =
+            config.object("catalog", |catalog| catalog.optional("index", |text| parse_index(text, is_generated)));
         let mut has_infrastructure = false;
         let repositories = config.object("repositories", |repositories| {
             has_infrastructure = repositories.has(Role::Infrastructure.as_str());
@@ -121,9 +123,9 @@ pub fn read(text: &[u8], source: &Source) -> Result<Config, Faulty> {
 }
 
 /// The path of the catalog's index, which no request has and which is not hidden.
-fn parse_index(text: &str) -> Result<RelativePath, Refusal> {
+fn parse_index(text: &str, is_generated: IsGenerated) -> Result<RelativePath, Refusal> {
     match RelativePath::parse(text) {
-        Ok(path) if index::may_be_entity(&path) => Ok(path),
+        Ok(path) if path.is_yaml() && !path.is_hidden() && !is_generated(&path) => Ok(path),
         _ => Err(Refusal::new("index", format!("{} is no path for the index", quote(text)))
             .help("write the path of a YAML file in the repository, as `catalog-info.yaml` or `goldpath/index.yaml`")),
     }

@@ -4,15 +4,108 @@ use super::read::{is_in_the_clear, parse_bool, parse_file, within};
 use super::{NamedFile, Source};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, wrong_type};
-use crate::names::{RepositoryName, Username};
-use crate::review::policy::NOT_WAIVED;
-use crate::review::{Backend, PolicySettings, RootModule, Settings, TerraformSettings, Waiver};
-use crate::violation::{Refusal, is_deceptive, quote};
+use crate::names::{RepositoryName, RootModule, Username};
+use crate::text::{is_deceptive, quote};
+use crate::violation::Refusal;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use regex::Regex;
 use std::time::Duration;
+
+/// What the platform decides for every review; `review:` in its configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The Gitea user whose comments and statuses count.
+    pub user: Username,
+    /// The id of that account, where the configuration has it: who takes the name has another.
+    pub user_id: Option<i64>,
+    /// Where the workflows run that have the tokens, and where is recorded what was applied.
+    pub repository: (Username, RepositoryName),
+    /// Who may approve what needs an approval of the platform's.
+    pub owners: Vec<Username>,
+    /// Whether somebody else than its author must approve a pull request.
+    pub needs_approval: bool,
+    /// An approval counts for so long.
+    pub approval_age: Duration,
+    /// So many root modules are worked on side by side.
+    pub parallel: usize,
+    /// How to run Terraform.
+    pub terraform: TerraformSettings,
+    /// What a plan must not do.
+    pub policy: PolicySettings,
+}
+
+/// How to run Terraform.
+#[derive(Clone, Debug)]
+pub struct TerraformSettings {
+    /// The program: `terraform`, `tofu`, or a path of one.
+    pub program: String,
+    /// One call of it may take so long.
+    pub timeout: Duration,
+    /// How long to wait for a state that somebody else has locked.
+    pub lock_timeout: Duration,
+    /// The lock file of the allowed providers, `.terraform.lock.hcl`.
+    pub lock_file: Option<NamedFile>,
+    /// Further environment variables that it gets, by name.
+    pub environment: Vec<String>,
+    /// Whether it may send secrets in the clear, to any machine.
+    pub insecure: bool,
+    /// Where the states are.
+    pub backend: Backend,
+}
+
+/// Where Terraform's states are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// In Gitea's registry, under `state.owner`.
+    Gitea,
+    /// In another one that Terraform has, as `pg`: its type, and settings of it in which `{state}`
+    /// stands for the root module's name. Secrets of it come in environment variables.
+    Other {
+        /// As `pg`.
+        kind: String,
+        /// As `schema_name`: `goldpath_{state}`.
+        settings: Vec<(String, String)>,
+    },
+}
+
+/// What a plan must not do.
+#[derive(Clone, Debug)]
+pub struct PolicySettings {
+    /// The sources of the providers that may be used, as `go-gitea/gitea`.
+    pub providers: Vec<String>,
+    /// The types of the resources that may be used, as `gitea_team`; `gitea_*` is all that begin so.
+    pub resources: Vec<String>,
+    /// Whether an organisation or a repository may be public.
+    pub public: bool,
+    /// The platform's own rules, in Rego.
+    pub rules: Vec<NamedFile>,
+    /// Where a rule does not hold.
+    pub waivers: Vec<Waiver>,
+}
+
+/// One rule that does not hold for one root module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// The rule's id.
+    pub rule: String,
+    /// For which root module.
+    pub module: RootModule,
+    /// Until when; for ever without one.
+    pub until: Option<Timestamp>,
+    /// Why, for who reads the comment.
+    pub reason: String,
+}
+
+/// The rules that no waiver covers: what breaks one could not be reviewed.
+pub const NOT_WAIVED: [&str; 2] = [ROOT_MODULE, TOO_LONG];
+
+/// The rule that a root module breaks which is not as ours are.
+pub const ROOT_MODULE: &str = "root-module";
+
+/// The rule that what has too long a plan breaks: nobody could read it whole.
+pub const TOO_LONG: &str = "too-long";
 
 /// Reads the section, whose files are found by `source`; `insecure`, secrets may be sent in the clear.
 pub(super) fn read(review: &mut Fields<'_, '_>, source: &Source, insecure: bool) -> Option<Settings> {

@@ -4,8 +4,9 @@ mod render;
 mod request;
 mod validated;
 
-use super::{Outputs, Promise, Unrendered};
+use super::Promise;
 use crate::config::Config;
+use crate::outputs::{Outputs, Unrendered};
 use crate::request::Request;
 use kube::CustomResourceExt;
 

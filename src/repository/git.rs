@@ -7,12 +7,14 @@
 
 mod batch;
 
+use super::index;
 use super::inventory::{self, Plan, Tree, Unplanned};
-use super::{Delivery, Outcome, Undelivered, index};
-use crate::config::{Author, GitRemote, Location};
+use crate::config::{GitRemote, Location};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
-use crate::promise::Role;
+use crate::outcome::Author;
+use crate::outcome::{Delivery, Outcome, Undelivered};
+use crate::outputs::Role;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use git2::build::TreeUpdateBuilder;
 use git2::{

@@ -12,13 +12,13 @@ pub(crate) mod snapshot;
 mod survey;
 
 use super::inventory::{self, Changes, Overlay, Plan, Tree};
-use super::{Cause, Delivery, Extent, Outcome, Owner, Undelivered};
 use crate::config::{self, Config, GiteaRemote, Patience};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::{Failure, Gitea};
-use crate::kratix::Action;
 use crate::names::Username;
-use crate::promise::Role;
+use crate::outcome::Action;
+use crate::outcome::{Cause, Delivery, Extent, Outcome, Owner, Undelivered};
+use crate::outputs::Role;
 use anyhow::{Result, anyhow};
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;

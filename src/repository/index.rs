@@ -4,12 +4,10 @@
 //! commit, whoever wrote the files.
 
 use crate::file_tree::RelativePath;
-use crate::promise::{PROMISES, Role};
+use crate::promise::is_generated;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where the index is unless the configuration names another path: where Backstage's discovery looks.
-pub const DEFAULT_PATH: &str = "catalog-info.yaml";
 /// By this name we know an index of ours; it is what Backstage shows it by.
 const NAME: &str = "goldpath";
 /// The annotation with the digest of the files that were looked into.
@@ -47,13 +45,7 @@ struct Spec {
 
 /// Whether a file has to be looked into: YAML that no request of ours has, and none of whose names begins with a dot.
 pub fn may_be_entity(path: &RelativePath) -> bool {
-    let is_yaml = path.as_str().ends_with(".yaml") || path.as_str().ends_with(".yml");
-    is_yaml && !path.is_hidden() && !is_generated(path)
-}
-
-/// Whether a file is one that requests have: an entity, whatever somebody has made of it.
-pub fn is_generated(path: &RelativePath) -> bool {
-    PROMISES.iter().any(|promise| (promise.id_of)(Role::Catalog, path).is_some())
+    path.is_yaml() && !path.is_hidden() && !is_generated(path)
 }
 
 /// Whether a file is generated, or may be an entity and is not too long: its length is asked for only where it counts.

@@ -7,10 +7,11 @@
 //! can have, and for what no other lists; where it claims more, nothing is planned.
 
 use super::index::{self, Index};
-use super::{Change, ChangeKind, Owner, Undelivered};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
-use crate::promise::{self, Role};
+use crate::outcome::{Change, ChangeKind, Owner, Undelivered};
+use crate::outputs::Role;
+use crate::promise::{self};
 use crate::request::Identity;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub trait Tree {
     /// A repository that cannot be read.
     fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>>;
 
-    /// Every file of the repository that has entities by its name ([`index::is_generated`]) or perhaps by its content
+    /// Every file of the repository that has entities by its name ([`crate::promise::is_generated`]) or perhaps by its content
     /// ([`index::may_be_entity`], and not too long), and git's id of its content.
     ///
     /// # Errors
@@ -351,7 +352,7 @@ impl Plan {
         let mut possible = tree.possible_entities()?;
         possible.remove(path);
         let (generated, unknown): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            possible.into_iter().partition(|(path, _)| index::is_generated(path));
+            possible.into_iter().partition(|(path, _)| crate::promise::is_generated(path));
         let old = match tree.read(path)? {
             Some(content) => Some(Index::read(&content).ok_or_else(|| Unplanned::Index(path.clone()))?),
             None => None,
@@ -362,7 +363,7 @@ impl Plan {
             None => look_into(tree, unknown.into_keys().collect())?,
         };
         entities.extend(generated.into_keys());
-        entities.extend(self.writes.keys().filter(|path| index::is_generated(path)).cloned());
+        entities.extend(self.writes.keys().filter(|path| crate::promise::is_generated(path)).cloned());
         entities.retain(|p| !self.removals.contains(p));
         // A repository that never held an entity needs no index.
         if entities.is_empty() && old.is_none() {
@@ -445,7 +446,10 @@ pub fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
 
 /// The id by which a request of this kind can have a file in such a repository. Never what Gitea, tools, and we keep beside.
 fn id_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<&'p str> {
-    promise::find(&request.kind).ok().filter(|_| !path.is_hidden()).and_then(|promise| (promise.id_of)(role, path))
+    promise::find(request.kind.as_str())
+        .ok()
+        .filter(|_| !path.is_hidden())
+        .and_then(|promise| (promise.id_of)(role, path))
 }
 
 /// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.
@@ -572,7 +576,7 @@ mod tests {
     }
 
     fn index() -> RelativePath {
-        path(index::DEFAULT_PATH)
+        path("catalog-info.yaml")
     }
 
     fn team(name: &str) -> Identity {
@@ -717,8 +721,8 @@ mod tests {
             let files = files(Role::Catalog, "x/a", Some("alpha"));
             plan(tree, Role::Catalog, &path(at), &team("x/a"), &files)
         };
-        match team(&tree, index::DEFAULT_PATH) {
-            Err(Unplanned::Index(path)) => assert_eq!(path.as_str(), index::DEFAULT_PATH),
+        match team(&tree, "catalog-info.yaml") {
+            Err(Unplanned::Index(path)) => assert_eq!(path.as_str(), "catalog-info.yaml"),
             _ => panic!("it is replaced"),
         }
         let Ok(plan) = team(&tree, "goldpath.yaml") else { panic!() };

@@ -174,7 +174,7 @@ impl Changes {
         let outputs: Vec<_> =
             outputs.into_iter().map(|o| json!({"name": o.name, "before": o.before, "after": o.after})).collect();
         let all = sorted(&json!({"tree": tree, "resources": resources, "outputs": outputs}));
-        super::sha256(all.to_string().as_bytes())
+        crate::digest::sha256(all.to_string().as_bytes())
     }
 }
 

@@ -12,9 +12,10 @@ mod whole;
 pub use applied::{Applied, AppliedResult, render_applied};
 pub use whole::{too_long, whole, without_room};
 
+use crate::names::RootModule;
 use crate::review::changes::{Action, Changes};
+use crate::review::finding::{Finding, Severity};
 use crate::review::rights::Difference;
-use crate::review::{Finding, RootModule, Severity};
 use alerts::alerts;
 use section::{DETAILS_END, LEAST, Section};
 use std::collections::BTreeSet;

@@ -1,11 +1,12 @@
 //! `goldpath terraform drift`: keeps one issue open for each root module whose objects somebody has
 //! changed behind Terraform's back, and says so in a status where the apply's is.
 
+use super::comment;
 use super::judge::{Review, Subject, side_by_side};
 use super::rights::{self, Difference};
 use super::site::{Issue, Record};
 use super::terraform::Mode;
-use super::{RootModule, comment};
+use crate::names::RootModule;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 

@@ -7,9 +7,10 @@
 use super::comment::{self, Outcome, Page};
 use super::judge::{Judged, Planned, Purpose, Review, Subject, deny_too_long, rules, side_by_side, with_record, words};
 use super::people::Authors;
-use super::sha256;
 use super::site::{Comment, Merged, PullRequest, approved_module, comment_record};
-use super::{RootModule, Severity};
+use crate::digest::sha256;
+use crate::names::RootModule;
+use crate::review::finding::Severity;
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 

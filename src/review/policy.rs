@@ -4,19 +4,16 @@ mod builtin;
 mod rego;
 
 use super::changes::Changes;
-use super::{Finding, PolicySettings, RootModule, Severity, Waiver};
+use crate::config::review::NOT_WAIVED;
+use crate::config::review::{PolicySettings, Waiver};
+use crate::names::RootModule;
 use crate::request::Identity;
+use crate::review::finding::{Finding, Severity};
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use rego::Rules;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// The rule that what has too long a plan breaks: nobody could read it whole.
-pub const TOO_LONG: &str = "too-long";
-
-/// The rules that no waiver covers: what breaks one could not be reviewed.
-pub const NOT_WAIVED: [&str; 2] = ["root-module", TOO_LONG];
 
 /// What rules look at beside the plan.
 #[derive(Clone, Copy)]

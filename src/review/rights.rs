@@ -6,7 +6,7 @@
 
 use super::site::Site;
 use crate::gitea::Gitea;
-use crate::violation::quote;
+use crate::text::quote;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -4,18 +4,21 @@
 //! status counts only if our own user made it (it cannot be changed afterwards), and a comment only
 //! if nobody has touched it since. A person is an account's id: names can be changed, and taken.
 
+use super::comment;
 use super::judge::with_record;
 use super::plan::PLAN;
-use super::{RootModule, Settings, comment, sha256};
+use crate::config::review::Settings;
 use crate::config::{Config, GiteaRemote, NamedFile, Remote};
+use crate::digest::sha256;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::{Failure, Gitea, Nothing};
-use crate::promise::Role;
+use crate::names::RootModule;
+use crate::outputs::Role;
 use crate::repository::inventory::{self, Tree};
 use crate::repository::snapshot::{Entry, Snapshot, list};
 use crate::repository::{Api, User};
 use crate::request::Identity;
-use crate::violation::is_deceptive;
+use crate::text::is_deceptive;
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

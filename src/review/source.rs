@@ -9,9 +9,10 @@
 //! argument says is known when it is planned, or it is a reference to a resource that stands alone; and
 //! what names an organisation, a team, a repository or a person is written as it is.
 
-use super::{Finding, PolicySettings, Severity};
+use crate::config::review::PolicySettings;
 use crate::file_tree::FileTree;
-use crate::violation::{is_deceptive, quote};
+use crate::review::finding::{Finding, Severity};
+use crate::text::{is_deceptive, quote};
 use hcl_edit::expr::{Expression, FuncCall, ObjectKey, TraversalOperator};
 use hcl_edit::structure::{Attribute, Block, Body, Structure};
 use hcl_edit::template::{Element, ForTemplateExpr, StringTemplate};

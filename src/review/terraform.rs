@@ -6,10 +6,12 @@
 //! would need `unsafe`. It then ends as it would have, and releases its lock.
 
 use super::changes::Changes;
-use super::{Backend, RootModule, TerraformSettings, sha256};
 use crate::config::is_in_the_clear;
+use crate::config::review::{Backend, TerraformSettings};
+use crate::digest::sha256;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::http;
+use crate::names::RootModule;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use reqwest::{StatusCode, Url};

@@ -8,14 +8,18 @@ use crate::config::{Config, Remote};
 use crate::diff::{self, FileDiff};
 use crate::document::{Node, to_json};
 use crate::file_tree::FileTree;
-use crate::kratix::{Action, Condition, Folders, Phase, Status};
-use crate::promise::{Outputs, Role, Unrendered};
+use crate::kratix::Folders;
+use crate::outcome::Action;
+use crate::outcome::{Change, ChangeKind, Delivery, Extent, Outcome, Undelivered};
+use crate::outputs::{Outputs, Role, Unrendered};
 use crate::render::{self, Rendered};
-use crate::repository::{Batch, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered};
-use crate::request::{Identity, Request};
+use crate::repository::Batch;
+use crate::request::Identity;
 use crate::set::Verdict;
+use crate::status::{Condition, Phase, Status};
+use crate::text::is_deceptive;
 use crate::track::{self, Tracked};
-use crate::violation::{Violation, is_deceptive};
+use crate::violation::Violation;
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -131,7 +135,7 @@ impl Job<'_> {
     /// Begins the steps on one request, or gives its faults, with their places in its file.
     fn begin(&mut self, document: &Node) -> Result<Result<Begun, Vec<Violation>>> {
         // A deletion asks for no more than who it is.
-        let request = match Request::read(document) {
+        let request = match crate::promise::read(document) {
             Ok(request) => request,
             Err(faults) => return Ok(Err(faults_of(document, self.config).unwrap_or(faults))),
         };

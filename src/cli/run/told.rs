@@ -6,8 +6,8 @@ use super::super::{FAILED, Output, WRONG, diagnostics, is_colored, one_line, pri
 use super::job::{Manifests, Report};
 use crate::diff::FileDiff;
 use crate::document::Node;
-use crate::render::count;
-use crate::repository::{Change, short};
+use crate::outcome::{Change, short};
+use crate::text::count;
 use crate::violation::{Violation, told};
 use anyhow::Result;
 use clap::builder::styling::{AnsiColor, Style};

@@ -5,7 +5,7 @@ use super::validated::{ValidatedQuota, ValidatedTeam};
 use crate::config::{ContainerDefaults, Network, Propagated};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{TeamId, Username};
-use crate::promise::{Accounts, Outputs, Role as RepositoryRole};
+use crate::outputs::{Accounts, Outputs, Role as RepositoryRole};
 use crate::request::Identity;
 use crate::template::{Format, TemplateError, render as fill};
 use serde::Serialize;

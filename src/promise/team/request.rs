@@ -6,9 +6,9 @@
 use crate::config::Config;
 use crate::document::Node;
 use crate::fields::{self, Fields, one_of};
-use crate::kratix::Status;
 use crate::names::{Description, DisplayName, Email, TeamId, Username};
 use crate::quantity::{Bytes, Count, Cpu};
+use crate::status::Status;
 use crate::violation::{Refusal, Violation};
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

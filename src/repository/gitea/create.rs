@@ -2,7 +2,7 @@
 
 use super::{Api, BASE64, Failure, On, Operation};
 use crate::gitea::Nothing;
-use crate::repository::Delivery;
+use crate::outcome::Delivery;
 use base64::Engine;
 use reqwest::Method;
 use serde_json::json;

@@ -8,11 +8,10 @@
 use super::{Api, Commit, On, Overlay, PastCommit, Plan, Repository, Role, Snapshot, Tree, Tried, User, nullable};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::Failure;
-use crate::kratix::Action;
+use crate::outcome::Action;
+use crate::outcome::{Delivery, Outcome, PullRequest, PullRequestState};
 use crate::promise::{self, Promise};
-use crate::repository::{
-    Delivery, Outcome, PullRequest, PullRequestState, REQUEST_TRAILER, inventory, message, subject,
-};
+use crate::repository::{REQUEST_TRAILER, inventory, message, subject};
 use crate::request::Identity;
 use anyhow::{Result, anyhow};
 use reqwest::Method;
@@ -48,6 +47,7 @@ pub(super) struct Pull {
     body: String,
     state: String,
     merged: bool,
+    merge_commit_sha: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     labels: Vec<LabelInfo>,
     pub head: End,
@@ -85,6 +85,11 @@ impl Pull {
         self.merged
     }
 
+    /// Whether it has brought a commit to the branch, by whichever way of merging.
+    pub fn has_brought(&self, commit: &str) -> bool {
+        self.merged && (self.head.sha == commit || self.merge_commit_sha.as_deref() == Some(commit))
+    }
+
     /// Whether it is for a branch, from one of the same repository and not of a fork.
     pub fn is_into(&self, branch: &str) -> bool {
         self.base.label == branch && self.head.repo_id == self.base.repo_id
@@ -108,7 +113,7 @@ fn name_of_branch(prefix: &str, request: &Identity) -> String {
         return name;
     }
     let digest = hex(ring::digest::digest(&SHA256, name.as_bytes()).as_ref());
-    format!("{prefix}/{}/{}", request.kind.to_lowercase(), &digest[..32])
+    format!("{prefix}/{}/{}", request.kind.lower(), &digest[..32])
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -543,7 +548,7 @@ impl Proposal<'_> {
         format!(
             "Merging this {happens}: {kind} `{namespace}/{name}`{generation}.\n\n{files}\n{warnings}{rules}\n\n    \
              kubectl get {} --namespace {namespace} {name}\n\n[All files of the branch]({}/src/branch/{})\n\n{}\n",
-            promise::find(kind).map_or_else(|_| kind.to_lowercase(), Promise::resource),
+            promise::find(kind.as_str()).map_or_else(|_| kind.lower(), Promise::resource),
             self.api.remote,
             self.branch,
             self.marker,

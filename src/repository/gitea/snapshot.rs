@@ -383,8 +383,9 @@ fn causes(message: &str, path: &RelativePath) -> Vec<Identity> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
+    use crate::outcome::{Cause, Change, ChangeKind};
     use crate::repository::inventory::Plan;
-    use crate::repository::{Cause, Change, ChangeKind, message};
+    use crate::repository::message;
 
     #[test]
     fn a_commit_for_many_is_for_those_whose_part_names_the_file() {

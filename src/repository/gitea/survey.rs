@@ -2,21 +2,27 @@
 
 use super::pull_request::{PREFIXES, Pull, branch_of};
 use super::{Api, Failure, Gitea, Info, PastCommit, Sight, Snapshot, Touched};
-use crate::config::{GiteaRemote, Patience};
+use crate::config::{Delivery, GiteaRemote, Patience};
 use crate::file_tree::RelativePath;
 use crate::http::at_once;
-use crate::kratix::{Action, Delivered};
-use crate::promise::Role;
-use crate::repository::{Held, Holdings, PullRequestState, REQUEST_TRAILER, module_of};
+use crate::outcome::{Action, PullRequest, PullRequestState};
+use crate::outputs::Role;
+use crate::promise::identify;
+use crate::repository::{Held, Holdings, REQUEST_TRAILER, module_of};
 use crate::request::Identity;
+use crate::status::Delivered;
 use anyhow::{Result, bail};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often a call is made again that has no answer.
 const RETRIES: u32 = 2;
 
 /// A repository in Gitea, about which more can be asked.
-pub struct Survey(Arc<Api>);
+pub struct Survey {
+    api: Arc<Api>,
+    /// Its closed pull requests, the newest first, once somebody needs them.
+    closed: Mutex<Option<Arc<Vec<Pull>>>>,
+}
 
 impl Survey {
     /// Prepares to ask.
@@ -25,7 +31,7 @@ impl Survey {
     /// A token or certificate that cannot be read.
     pub fn open(remote: &GiteaRemote, patience: &Patience) -> Result<Self> {
         let gitea = Gitea::open(remote, patience.call)?.retrying(RETRIES);
-        Ok(Self(Arc::new(Api { gitea, remote: remote.clone() })))
+        Ok(Self { api: Arc::new(Api { gitea, remote: remote.clone() }), closed: Mutex::default() })
     }
 
     /// Reads what the branch holds, and what open pull requests propose.
@@ -33,7 +39,7 @@ impl Survey {
     /// # Errors
     /// A repository that is not there, a server that fails.
     pub fn hold(self, role: Role) -> Result<Holdings> {
-        let api = &self.0;
+        let api = &self.api;
         if api.gitea.get::<Info>(&api.path(&[]), &[])?.is_none() {
             bail!("there is no such repository: was it removed, or may the token not read it?");
         }
@@ -64,11 +70,11 @@ impl Survey {
         pull: &Pull,
         known: impl Fn(&Identity) -> Option<String>,
     ) -> Result<Option<(Identity, Action, Option<String>)>> {
-        let (api, label) = (&self.0, pull.head.label.as_str());
+        let (api, label) = (&self.api, pull.head.label.as_str());
         let rest = |(prefix, action): (&str, Action)| Some((label.strip_prefix(prefix)?.strip_prefix('/')?, action));
         let Some((rest, action)) = PREFIXES.into_iter().find_map(rest) else { return Ok(None) };
         let is_its = |request: &Identity| branch_of(request, action) == label;
-        let by_name = rest.parse().ok().filter(is_its);
+        let by_name = identify(rest).ok().filter(is_its);
         // A branch whose name would be too long has a digest in it.
         let request = match by_name {
             Some(request) => request,
@@ -100,8 +106,7 @@ impl Survey {
     /// # Errors
     /// A server that fails.
     pub fn declined(&self, request: &Identity) -> Result<Option<Held>, Failure> {
-        let (api, branch) = (&self.0, branch_of(request, Action::Configure));
-        let pull: Option<Pull> = api.gitea.get(&api.path(&["pulls", api.remote.branch.as_str(), &branch]), &[])?;
+        let pull = self.any_pull(&branch_of(request, Action::Configure))?;
         Ok(pull.filter(|pull| !pull.is_open() && !pull.is_merged()).map(|pull| {
             let pull_request = pull.outcome(PullRequestState::Closed);
             let delivered = Delivered { commit: None, files: 0, module: None, pull_request };
@@ -109,17 +114,50 @@ impl Survey {
         }))
     }
 
-    /// What became of what is held of a request, as [`super::look`].
+    /// What became of what is held of a request, as [`super::look`]; `delivered` gets the pull request that brought it.
     ///
     /// # Errors
     /// A server that fails.
     pub fn look(
         &self,
         request: &Identity,
-        delivered: &Delivered,
+        delivered: &mut Delivered,
         state_owner: Option<&str>,
         review_user: Option<(&str, Option<i64>)>,
     ) -> Result<Sight> {
-        self.0.look(delivered, request, state_owner, review_user)
+        if let (None, Some(module)) = (&delivered.pull_request, &delivered.module) {
+            delivered.pull_request = self.merged(request, module)?;
+        }
+        self.api.look(delivered, request, state_owner, review_user)
+    }
+
+    /// The pull request that brought a root module to the branch as it is: what applies it says so at its merge.
+    fn merged(&self, request: &Identity, module: &str) -> Result<Option<PullRequest>, Failure> {
+        let remote = &self.api.remote;
+        if remote.delivery == Delivery::Commit {
+            return Ok(None);
+        }
+        let Some(last) = self.api.last_change(remote.branch.as_str(), module)? else { return Ok(None) };
+        let branch = branch_of(request, Action::Configure);
+        let is_it = |pull: &Pull| pull.head.label == branch && pull.is_into(remote.branch.as_str()) && pull.is_merged();
+        if let Some(pull) = self.any_pull(&branch)?.filter(|pull| is_it(pull) && pull.has_brought(&last.sha)) {
+            return Ok(pull.outcome(PullRequestState::Merged));
+        }
+        Ok(self.closed()?.iter().find(|pull| is_it(pull)).and_then(|pull| pull.outcome(PullRequestState::Merged)))
+    }
+
+    /// One of the pull requests of a branch: Gitea gives any of several.
+    fn any_pull(&self, branch: &str) -> Result<Option<Pull>, Failure> {
+        let api = &self.api;
+        api.gitea.get(&api.path(&["pulls", api.remote.branch.as_str(), branch]), &[])
+    }
+
+    fn closed(&self) -> Result<Arc<Vec<Pull>>, Failure> {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pulls) = &*closed {
+            return Ok(pulls.clone());
+        }
+        let pulls = self.api.gitea.get_all(&self.api.path(&["pulls"]), &[("state", "closed")])?;
+        Ok(closed.insert(Arc::new(pulls)).clone())
     }
 }

@@ -3,7 +3,7 @@
 use super::text::{code, count, prose};
 use super::{Outcome, Planned, word_of};
 use crate::review::changes::{Action, ResourceChange};
-use crate::review::{Finding, Severity};
+use crate::review::finding::{Finding, Severity};
 use std::fmt::Write as _;
 
 /// So many warnings are shown.

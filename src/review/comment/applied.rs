@@ -2,7 +2,7 @@
 
 use super::text::{advice, code, count, counted, fenced, prose, shares};
 use super::{APPLY_MARKER, LIMIT};
-use crate::review::RootModule;
+use crate::names::RootModule;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 

@@ -297,7 +297,7 @@ fn the_pages_are_as_kept() {
 /// Fails if a comment holds any structure that Goldpath does not make.
 fn assert_ours(markdown: &str) {
     assert!(markdown.len() <= LIMIT, "{} bytes", markdown.len());
-    assert!(!markdown.chars().any(|c| c != '\n' && c != '\t' && crate::violation::is_deceptive(c)));
+    assert!(!markdown.chars().any(|c| c != '\n' && c != '\t' && crate::text::is_deceptive(c)));
     let summary = regex::Regex::new(
         r"^<details( open)?><summary>(<code>[a-z0-9/-]+</code> [+~0-9 ,a-z—-]+|[0-9,]+ plans|[0-9,]+ root modules? without changes)</summary>$",
     )

@@ -1,9 +1,10 @@
 //! Goldpath's own rules.
 
 use super::super::changes::{Action, Changes, ResourceChange};
-use super::super::{Finding, PolicySettings, Severity};
 use super::Context;
-use crate::violation::quote;
+use crate::config::review::PolicySettings;
+use crate::review::finding::{Finding, Severity};
+use crate::text::quote;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
