@@ -7,5 +7,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # cannot load.
 target=$(uname -m)-unknown-linux-gnu
 RUSTFLAGS="-C target-feature=+crt-static" \
-  cargo build --release --locked --target "$target" --bin goldpath >&2
-printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}/$target/release"
+  cargo build --profile dist --locked --target "$target" --bin goldpath >&2
+printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}/$target/dist"

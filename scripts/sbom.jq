@@ -12,10 +12,9 @@ def purl: "pkg:cargo/\(.name)@\(.version | gsub("[+]"; "%2B"))";
 # Before 2021 crates wrote `/` for OR.
 def licences: if . == null then [] else [{expression: gsub(" */ *"; " OR "), acknowledgement: "declared"}] end;
 
-# Of a crate that carries C: `+3.6.3` in `openssl-src v300.6.1+3.6.3` is what its sources call themselves.
+# Of a crate that carries C: `+1.9.7` in `libgit2-sys v0.18.8+1.9.7` is what its sources call themselves.
 def carried:
-  {"openssl-src": {name: "openssl", licence: "Apache-2.0", cpe: "openssl:openssl"},
-   "libgit2-sys": {name: "libgit2", licence: "GPL-2.0-only WITH GCC-exception-2.0", cpe: "libgit2:libgit2"}}[.name] as $it
+  {"libgit2-sys": {name: "libgit2", licence: "GPL-2.0-only WITH GCC-exception-2.0", cpe: "libgit2:libgit2"}}[.name] as $it
   | if $it == null then empty else
       (.version | split("+")[1]) as $version
       | {type: "library", "bom-ref": "c:\($it.name)", name: $it.name, version: $version, scope: "required",
@@ -30,12 +29,11 @@ def toolchain($name; $version; $licence; $cpe):
   end;
 
 ($linked | lines | map({key: ., value: true}) | from_entries) as $linked
-# The build script of openssl-sys compiles openssl-src: what it carries is in the program too.
 | ($lock | split("[[package]]\n")[1:] | map(
     [scan("(name|version|checksum) = \"([^\"]*)\"")] | map({key: .[0], value: .[1]}) | from_entries
     | {key: "\(.name) v\(.version)", value: .checksum}) | from_entries) as $checksums
 | .resolve.root as $root
-| [.packages[] | select(.id != $root and ($linked["\(.name) v\(.version)"] or .name == "openssl-src"))] as $crates
+| [.packages[] | select(.id != $root and $linked["\(.name) v\(.version)"])] as $crates
 | ($crates | map({key: .id, value: purl}) | from_entries) as $refs
 | [$crates[] | carried] as $carried
 | [toolchain("rust-std"; $rust; "MIT OR Apache-2.0"; "rust-lang:rust"),

@@ -6,6 +6,7 @@
 //! refuses a push that has lost a race. Who loses builds again on what won.
 
 mod batch;
+mod https;
 
 use super::index;
 use super::inventory::{self, Plan, Tree, Unplanned};
@@ -17,12 +18,9 @@ use crate::outcome::{Delivery, Outcome, Undelivered};
 use crate::outputs::Role;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use git2::build::TreeUpdateBuilder;
-use git2::{
-    Cred, CredentialType, ErrorCode, FetchOptions, FileMode, Oid, PushOptions, RemoteCallbacks, RemoteRedirect,
-    Repository,
-};
+use git2::{ErrorCode, FetchOptions, FileMode, Oid, PushOptions, RemoteCallbacks, Repository};
 use jiff::Timestamp;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
@@ -111,6 +109,7 @@ impl Branch {
             ensure!(repository.is_bare(), "it is not a bare repository");
             return Ok(Self { repository, remote: remote.clone(), copy: None });
         }
+        https::prepare(remote)?;
         let folder = TempDir::new().context("cannot make a folder for a copy")?;
         let repository = Repository::init_bare(folder.path())?;
         let branch = Self { repository, remote: remote.clone(), copy: Some(folder) };
@@ -329,7 +328,7 @@ impl Branch {
 
     fn fetch(&self) -> Result<()> {
         let mut options = FetchOptions::new();
-        options.depth(1).follow_redirects(RemoteRedirect::None).remote_callbacks(self.callbacks());
+        options.depth(1);
         let refspec = format!("+{}:{}", self.branch(), self.tracked());
         self.repository
             .remote_anonymous(&self.remote.url.to_string())?
@@ -340,13 +339,13 @@ impl Branch {
     fn push(&self, commit: Oid) -> Result<Try> {
         self.repository.reference(&self.branch(), commit, true, "goldpath")?;
         let refused = RefCell::new(None);
-        let mut callbacks = self.callbacks();
+        let mut callbacks = RemoteCallbacks::new();
         callbacks.push_update_reference(|_, status| {
             *refused.borrow_mut() = status.map(str::to_owned);
             Ok(())
         });
         let mut options = PushOptions::new();
-        options.follow_redirects(RemoteRedirect::None).remote_callbacks(callbacks);
+        options.remote_callbacks(callbacks);
         let pushed =
             self.repository.remote_anonymous(&self.remote.url.to_string())?.push(&[self.branch()], Some(&mut options));
         drop(options);
@@ -374,24 +373,6 @@ impl Branch {
             Some(file) if refused => error.context(format!("the server refuses the token in {file}")),
             _ => error,
         }
-    }
-
-    /// Signs in, once: a token that was refused is not sent again.
-    fn callbacks(&self) -> RemoteCallbacks<'_> {
-        let asked = Cell::new(false);
-        let mut callbacks = RemoteCallbacks::new();
-        callbacks.credentials(move |_, _, kinds| {
-            let Some(file) = &self.remote.token else {
-                return Err(git2::Error::from_str("it asks for a token: name its file as `tokenFile`"));
-            };
-            if asked.replace(true) || !kinds.contains(CredentialType::USER_PASS_PLAINTEXT) {
-                return Err(git2::Error::new(ErrorCode::Auth, git2::ErrorClass::Http, "it is asked for again"));
-            }
-            let token = file.read().and_then(|token| Ok(String::from_utf8(token)?));
-            let token = token.map_err(|error| git2::Error::from_str(&format!("{error:#}")))?;
-            Cred::userpass_plaintext(self.remote.username.as_str(), token.trim())
-        });
-        callbacks
     }
 }
 
