@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "it prints tables")]
 
 #[path = "../tests/support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
 mod support;
 
 use base64::Engine;

@@ -3,7 +3,7 @@
 #
 #   run-tests.sh [ARGUMENT…]
 #
-#   ARGUMENT  goes to `cargo test`, as `--test golden` or the name of a test
+#   ARGUMENT  goes to `cargo test`, as `golden` or the name of a test
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -19,7 +19,7 @@ mod status;
 mod store;
 mod work;
 
-use crate::support::kubernetes::Kubernetes;
+use crate::kubernetes::Kubernetes;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -7,8 +7,10 @@
 
 mod faults;
 mod kratix;
+mod kubernetes;
 mod stories;
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
 mod support;
 mod world;
 

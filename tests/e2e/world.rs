@@ -1,8 +1,8 @@
 //! The platform that the stories run on: cluster with Kratix, Gitea, runners, Terraform; and requests.
 
 use crate::kratix::StandIn;
+use crate::kubernetes::Kubernetes;
 use crate::support::gitea::{User, admin_token, ask, files_of, variable};
-use crate::support::kubernetes::Kubernetes;
 use crate::support::platform::{Platform, script};
 use crate::support::review::Managed;
 use crate::support::{transcript, until};

@@ -1,5 +1,4 @@
 //! What the tests share: the real binaries, and trees to compare.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use goldpath::file_tree::{FileTree, RelativePath};
 use std::collections::BTreeMap;
@@ -12,8 +11,6 @@ use std::time::{Duration, Instant};
 pub mod gitea;
 #[path = "hostile.rs"]
 pub mod hostile;
-#[path = "kubernetes.rs"]
-pub mod kubernetes;
 #[path = "load.rs"]
 pub mod load;
 #[path = "platform.rs"]

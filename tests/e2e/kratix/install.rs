@@ -1,7 +1,7 @@
 //! What the cluster needs: Kratix's kinds, its namespace, and the image of the containers around the steps.
 
 use super::PLATFORM;
-use crate::support::kubernetes::Kubernetes;
+use crate::kubernetes::Kubernetes;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;

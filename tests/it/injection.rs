@@ -4,8 +4,7 @@
 //! exactly as many documents and blocks as a harmless text gives.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::hostile::{HOSTILE, long};
 use goldpath::config::Config;
 use goldpath::document;
 use goldpath::outputs::{Outputs, Role, Unrendered};
@@ -13,7 +12,6 @@ use hcl::Body;
 use hcl::eval::{Context, Evaluate};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use support::hostile::{HOSTILE, long};
 
 /// Where a text may stand in a request, as JSON pointers.
 const FIELDS: [&str; 16] = [

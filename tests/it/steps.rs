@@ -1,13 +1,11 @@
 //! The step binaries and Kratix's contract: folders, environment, status, workflow control.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::{binary, messages_of, tree_of};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Output;
-use support::{binary, messages_of, tree_of};
 
 /// The folders that Kratix mounts, and two repositories with a configuration that names them.
 struct Pod {

@@ -17,7 +17,7 @@ fn launder(review: &Review, branch: &str, calls: &[(&str, String, Value)], done:
     );
     let files = [(".gitea/workflows/x.yaml".to_owned(), workflow)];
     commit(&review.writer_token, &infrastructure(review), branch, "x", &files);
-    support::until(60, || format!("what the workflow of {branch} does"), done);
+    crate::support::until(60, || format!("what the workflow of {branch} does"), done);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn push_by_key(review: &Review, team: &Managed) {
         let mut git = Command::new("git");
         git.current_dir(folder.path()).args(["-c", "user.name=x", "-c", "user.email=x@example.com"]);
         let output = git.env("GIT_SSH_COMMAND", &ssh).args(arguments).output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", support::review::said(&output));
+        assert!(output.status.success(), "git {arguments:?}: {}", crate::support::review::said(&output));
     };
     git(&["clone", "--quiet", "--branch", &team.0, &url, "copy"]);
     git(&["-C", "copy", "commit", "--quiet", "--allow-empty", "--message", "by a key"]);

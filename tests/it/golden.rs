@@ -2,17 +2,15 @@
 //!
 //! A case is a folder with `request.yaml`, which is run first, perhaps `update.yaml`, run next, or
 //! `delete.yaml`, run with `--delete`; with `platform.yaml`, if there is one, as the configuration. `expected/` is what the workspace holds in the end, what the
-//! command printed, and what the commits say. `BLESS=1 cargo test --test golden` writes it anew;
+//! command printed, and what the commits say. `BLESS=1 cargo test golden` writes it anew;
 //! a person reads the difference.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::{binary, graft, messages_of, transcript, tree_of};
 use goldpath::file_tree::{FileTree, RelativePath};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use support::{binary, graft, messages_of, transcript, tree_of};
 
 #[test]
 fn every_case_gives_exactly_what_is_expected() {

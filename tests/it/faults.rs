@@ -3,8 +3,9 @@
 //! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::gitea::{Organization, User, variable};
+use crate::support::proxy::{Call, Proxy, Verdict};
+use crate::support::site::{Fault, LIFE, Site, Stage, answer, at};
 use serde_json::json;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -12,9 +13,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-use support::gitea::{Organization, User, variable};
-use support::proxy::{Call, Proxy, Verdict};
-use support::site::{Fault, LIFE, Site, Stage, answer, at};
 
 /// How many deliveries are tried at once.
 const TOGETHER: usize = 4;
@@ -52,7 +50,7 @@ fn a_process_killed_at_any_call_leaves_nothing_that_the_next_does_not_finish() {
         })
         .collect();
     // Before and after each call, or of every ninth such point; how many of them somebody has tried.
-    let step = support::whole_or(1, 9);
+    let step = crate::support::whole_or(1, 9);
     let points: Vec<_> = undisturbed.iter().map(|(calls, _)| (AtomicUsize::new(0), 2 * calls)).collect();
     let remain = |(tried, all): &(AtomicUsize, usize)| tried.load(SeqCst) < *all;
     with_each(points.iter().map(|(_, all)| all).sum(), |number| {
@@ -77,7 +75,7 @@ fn a_process_killed_at_any_call_leaves_nothing_that_the_next_does_not_finish() {
                 let (at, answered) = (point / 2 + 1, point % 2 == 1);
                 killed = format!("killed at call {at} (answered: {answered}) of {what}");
                 let output = site.run(action, Fault::Kill { at, answered });
-                assert_eq!(output.status.signal(), Some(9), "{killed}: {}", support::transcript(&output));
+                assert_eq!(output.status.signal(), Some(9), "{killed}: {}", crate::support::transcript(&output));
                 // Kratix has a new Pod; `goldpath run` keeps the folder.
                 if answered {
                     site.renew();
@@ -119,7 +117,7 @@ fn undisturbed(name: &str) -> (usize, String) {
 fn every_trouble_at_any_call_passes() {
     let (calls, expected) = undisturbed("trouble");
     thread::scope(|scope| {
-        for at in (1..=calls).step_by(support::whole_or(1, 5)) {
+        for at in (1..=calls).step_by(crate::support::whole_or(1, 5)) {
             let expected = &expected;
             scope.spawn(move || {
                 let patient = json!({"retries": 30, "deadlineSeconds": 600, "callSeconds": 10});
@@ -141,7 +139,7 @@ fn every_trouble_at_any_call_passes() {
                     next.map_or(Verdict::Forward, |(_, trouble)| trouble())
                 };
                 let output = site.run("configure", Fault::Network(Box::new(fault)));
-                let text = support::transcript(&output);
+                let text = crate::support::transcript(&output);
                 assert!(output.status.success() && !text.contains("later: "), "call {at}: {text}");
                 assert!(troubles.load(SeqCst) >= TROUBLE.len(), "call {at}: {troubles:?}");
                 assert_same(&format!("trouble at call {at}"), &site.state(), expected);
@@ -185,7 +183,7 @@ fn a_token_may_change_or_be_revoked_in_the_middle() {
     let site = Site::prepared("rotated", &json!({}));
     user.own(&site.organization);
     let calls = undisturbed("rotated-not").0;
-    for call in (1..=calls).step_by(support::whole_or(1, 5)) {
+    for call in (1..=calls).step_by(crate::support::whole_or(1, 5)) {
         let (old, new) = (format!("old-{call}"), user.token(&format!("new-{call}"), &["all"]));
         site.write("token", &user.token(&old, &["all"]));
         site.ask_for(u64::try_from(call).unwrap());
@@ -197,7 +195,7 @@ fn a_token_may_change_or_be_revoked_in_the_middle() {
                 owner.revoke(&old);
             }),
         );
-        let text = support::transcript(&output);
+        let text = crate::support::transcript(&output);
         assert!(output.status.success() && !text.contains("later: "), "call {call}: {text}");
     }
     site.write("token", &user.token("last", &["all"]));

@@ -2,11 +2,9 @@
 //! is, `cargo bench --bench delivery` says.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::gitea::{Organization, api};
+use crate::support::load::Requests;
 use serde_json::{Value, json};
-use support::gitea::{Organization, api};
-use support::load::Requests;
 
 /// What belongs to one request in a catalog.
 fn catalog_files(id: &str) -> [String; 2] {
@@ -17,7 +15,7 @@ fn catalog_files(id: &str) -> [String; 2] {
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn many_writers_lose_nothing_in_one_branch() {
     let organization = Organization::with_repositories("load");
-    let requests = Requests::render((0..support::whole_or(320, 48)).map(|n| format!("t{n:03}")).collect());
+    let requests = Requests::render((0..crate::support::whole_or(320, 48)).map(|n| format!("t{n:03}")).collect());
     requests.configure(
         &json!({
             "catalog": {"owner": organization.0, "name": "catalog", "delivery": "commit"},
@@ -63,7 +61,7 @@ fn many_pull_requests_are_merged_one_after_the_other() {
     let first =
         json!({"branch": "main", "message": "first", "content": "", "author": {"name": "A", "email": "a@b.cc"}});
     api("POST", &organization.path("infrastructure", "/contents/README.md"), &first);
-    let count = support::whole_or(50, 8);
+    let count = crate::support::whole_or(50, 8);
     let requests = Requests::render((0..count).map(|n| format!("t{n:02}")).collect());
     let local = requests.local_repository();
     requests.configure(

@@ -49,6 +49,6 @@ fn who_takes_an_owners_name_is_no_owner_and_who_takes_our_users_is_not_us() {
     taker.join(&review.organization, "infrastructure", "write");
     taker.join(&review.organization, "review", "write");
     let token = taker.token("t", &["write:repository", "write:issue", "read:user"]);
-    let said = support::review::said(&review.command(&["plan"]).env("GOLDPATH_TOKEN", token).output().unwrap());
+    let said = crate::support::review::said(&review.command(&["plan"]).env("GOLDPATH_TOKEN", token).output().unwrap());
     assert!(said.contains("is another account than the one that was recorded"), "{said}");
 }

@@ -2,10 +2,10 @@
 //! whose organisation has the name already, or gets it meanwhile.
 
 use super::*;
+use crate::support::gitea::Organization;
+use crate::support::site::{Fault, Site, answer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::gitea::Organization;
-use support::site::{Fault, Site, answer};
 
 /// The request, in a new Pod.
 fn ask_for(site: &Site, id: &str) {
@@ -23,7 +23,7 @@ fn ask_for(site: &Site, id: &str) {
 fn run(site: &Site, id: &str, pipeline: &str) -> (String, Value, bool) {
     ask_for(site, id);
     let output = site.step(pipeline, "configure", "config.yaml");
-    let text = support::transcript(&output);
+    let text = crate::support::transcript(&output);
     assert!(output.status.success(), "{text}");
     (text, site.metadata("status.yaml"), site.metadata("workflow-control.yaml")["retryAfter"].is_string())
 }
@@ -62,7 +62,7 @@ fn nobody_gets_a_teams_rights_by_making_its_organisation_first() {
     refused(run(&site, &id, "claim"));
     assert_eq!(in_gitea(), (0, 1, 0));
     let said = site.step("claim", "configure", "config.yaml");
-    assert!(support::transcript(&said).contains("refused: "), "again, in the same Pod");
+    assert!(crate::support::transcript(&said).contains("refused: "), "again, in the same Pod");
 
     // A Gitea that does not answer has not said that the name is free.
     let asked = Arc::new(AtomicBool::new(false));
@@ -70,7 +70,7 @@ fn nobody_gets_a_teams_rights_by_making_its_organisation_first() {
     site.disturb(Fault::Network(Box::new(move |_, call| {
         let asks = call.path.contains("/collaborators/");
         seen.fetch_or(asks, Ordering::SeqCst);
-        if asks { answer(502, &[], "") } else { support::proxy::Verdict::Forward }
+        if asks { answer(502, &[], "") } else { crate::support::proxy::Verdict::Forward }
     })));
     let (said, _, held) = run(&site, &id, "claim");
     assert!(held && said.contains("later: cannot deliver to ") && asked.load(Ordering::SeqCst), "{said}");

@@ -1,11 +1,11 @@
 //! What a writer of a repository can put into what Goldpath keeps there: inventories, tickets and claims.
 
 use super::*;
+use crate::support::binary;
+use crate::support::gitea::Organization;
+use crate::support::load::Requests;
 use std::process::Output;
 use std::thread;
-use support::binary;
-use support::gitea::Organization;
-use support::load::Requests;
 
 /// A platform whose repositories are written directly, with somebody who may write them too.
 struct Site {
@@ -58,13 +58,13 @@ impl Site {
 
     fn run_well(&self, request: (&str, &str), id: &str, full_name: &str, arguments: &[&str]) {
         let output = self.run(request, id, full_name, arguments);
-        assert!(output.status.success(), "{}", support::transcript(&output));
+        assert!(output.status.success(), "{}", crate::support::transcript(&output));
     }
 
     /// Runs a request that is refused for its inventory, and writes nothing anywhere.
     fn run_in_vain(&self, request: (&str, &str), id: &str, arguments: &[&str], why: &str) {
         let before = self.heads();
-        let said = support::transcript(&self.run(request, id, "Alpha", arguments));
+        let said = crate::support::transcript(&self.run(request, id, "Alpha", arguments));
         assert!(said.contains(why) && said.ends_with("exit 2\n"), "{id} {arguments:?}: {said}");
         assert_eq!(self.heads(), before, "{id} {arguments:?}: {said}");
     }
@@ -165,7 +165,7 @@ fn a_claim_that_a_writer_has_kept_is_not_written_again() {
     requests.deliver("first");
     let claim = |id: &str| {
         let output = requests.step("claim", id).output().unwrap();
-        assert!(output.status.success(), "{}", support::transcript(&output));
+        assert!(output.status.success(), "{}", crate::support::transcript(&output));
         let claims = ask(&site.token, "GET", &format!("{releases}?draft=true"), &Value::Null).1;
         claims.as_array().unwrap().iter().find(|c| c["tag_name"].as_str().unwrap().contains(id)).unwrap().clone()
     };
@@ -174,7 +174,7 @@ fn a_claim_that_a_writer_has_kept_is_not_written_again() {
     let is_there = || site.organization.files("catalog", "main").contains(&"teams/alpha.yaml".to_owned());
     assert!(is_there());
     let deleted = requests.step("commit", "alpha").env("KRATIX_WORKFLOW_ACTION", "delete").output().unwrap();
-    assert!(deleted.status.success() && !is_there(), "{}", support::transcript(&deleted));
+    assert!(deleted.status.success() && !is_there(), "{}", crate::support::transcript(&deleted));
     // As long as a claim is good for, from when it was made: until then nobody is told that the Team is gone.
     thread::sleep(std::time::Duration::from_secs(16));
 
@@ -235,10 +235,10 @@ fn two_requests_of_one_id_never_both_get_its_namespace() {
                     command.env(format!("KRATIX_{volume}"), volume.to_lowercase());
                 }
                 let output = command.current_dir(&folder).env("GOLDPATH_CONFIG", "../platform.yaml").output().unwrap();
-                assert!(output.status.success(), "{}", support::transcript(&output));
+                assert!(output.status.success(), "{}", crate::support::transcript(&output));
                 // With it Kratix writes none of the manifests.
                 let is_held = folder.join("metadata/workflow-control.yaml").exists();
-                (!is_held, support::transcript(&output))
+                (!is_held, crate::support::transcript(&output))
             };
             ["a", "b"].map(|name| scope.spawn(move || claim(name))).map(|thread| thread.join().unwrap())
         });

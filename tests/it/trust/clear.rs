@@ -43,14 +43,14 @@ fn a_token_is_sent_in_the_clear_to_nobody_who_was_not_named_in_so_many_words() {
 
     // Goldpath itself, from the configuration.
     let folder = review.folder.path();
-    fs::write(folder.join("a.yaml"), support::gitea::team(&team.0)).unwrap();
+    fs::write(folder.join("a.yaml"), crate::support::gitea::team(&team.0)).unwrap();
     fs::write(folder.join("planted"), "s3cret-t0ken").unwrap();
     let deliver = |more: &str| {
         let config = format!(
             "gitea: {{url: '{url}', tokenFile: planted{more}}}\nretries: 0\nrepositories: {{catalog: {{owner: o, name: c}}}}\n"
         );
         fs::write(folder.join("platform.yaml"), config).unwrap();
-        support::transcript(&support::gitea::goldpath(folder, &["-f", "a.yaml"]).output().unwrap())
+        crate::support::transcript(&crate::support::gitea::goldpath(folder, &["-f", "a.yaml"]).output().unwrap())
     };
     let said = deliver("");
     assert!(said.contains("would send the token in the clear") && !has_heard(""), "{said}");

@@ -3,27 +3,19 @@
 //! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
-#[path = "trust/authors.rs"]
 mod authors;
-#[path = "trust/by_hand.rs"]
 mod by_hand;
-#[path = "trust/cut.rs"]
+mod clear;
 mod cut;
-#[path = "trust/groups.rs"]
 mod groups;
-#[path = "trust/inventory.rs"]
 mod inventory;
-#[path = "trust/owners.rs"]
 mod owners;
-#[path = "trust/restored.rs"]
 mod restored;
-#[path = "trust/unknown.rs"]
 mod unknown;
-#[path = "trust/yesterday.rs"]
 mod yesterday;
 
+use crate::support::gitea::{User, admin_token, api, ask, variable};
+use crate::support::review::{Managed, Review};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pulldown_cmark::{Event, Options, Parser};
@@ -32,8 +24,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use support::gitea::{User, admin_token, api, ask, variable};
-use support::review::{Managed, Review};
 
 const BACKEND: &str = "terraform {\n  backend \"http\" {}\n}\n";
 const PROVIDERS: &str = "terraform {\n  required_providers {\n    gitea = {\n      source  = \"go-gitea/gitea\"\n      version = \">= 0.8.1\"\n    }\n  }\n}\n";
@@ -112,7 +102,7 @@ impl Clone {
         git.env("GIT_CONFIG_KEY_0", "http.extraHeader");
         git.env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {user}"));
         let output = git.args(arguments).output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", support::review::said(&output));
+        assert!(output.status.success(), "git {arguments:?}: {}", crate::support::review::said(&output));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -282,7 +272,7 @@ fn what_a_plan_shows_is_text_and_what_is_too_long_is_attached_once() {
     }
     let (_, link) = body.split_once("[whole]: <").unwrap();
     let link = link.split_once('>').unwrap().0;
-    let page = support::gitea::get_text(link.strip_prefix(&variable("GITEA_URL")).unwrap());
+    let page = crate::support::gitea::get_text(link.strip_prefix(&variable("GITEA_URL")).unwrap());
     assert!(
         page.len() > 1_500_000 && page.contains(r"``` \x1b[31m <script>") && !page.contains('\x1b'),
         "{}",

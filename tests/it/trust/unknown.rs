@@ -1,7 +1,7 @@
 //! What only the apply knows, and what nobody has asked for.
 
 use super::*;
-use support::gitea::Organization;
+use crate::support::gitea::Organization;
 
 /// A root module with further code behind its organisation.
 fn with(team: &Managed, code: &str) -> Vec<(String, String)> {

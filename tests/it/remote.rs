@@ -4,12 +4,10 @@
 //! GITEA_CA_FILE, and fail without.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::gitea::{Organization, api, team, variable};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::{Command, Stdio};
-use support::gitea::{Organization, api, team, variable};
 
 const WRITERS: usize = 6;
 
@@ -23,7 +21,7 @@ fn config(organization: &Organization, token_file: &str) -> String {
 }
 
 fn goldpath(folder: &std::path::Path, arguments: &[&str]) -> Command {
-    let mut command = support::gitea::goldpath(folder, arguments);
+    let mut command = crate::support::gitea::goldpath(folder, arguments);
     command.env("SSL_CERT_FILE", variable("GITEA_CA_FILE"));
     command
 }

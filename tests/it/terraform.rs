@@ -4,8 +4,7 @@
 //! with which Terraform finds the provider go-gitea/gitea.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::gitea::{Organization, admin_token, api, ask, variable};
 use goldpath::config::review::{Backend, TerraformSettings};
 use goldpath::file_tree::{FileTree, RelativePath};
 use goldpath::names::RootModule;
@@ -21,7 +20,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::gitea::{Organization, admin_token, api, ask, variable};
 
 const GOLDEN: &str = "promises/team/cases/minimal/expected/infrastructure/teams/team-small";
 

@@ -1,13 +1,11 @@
 //! Many writers, and writers that are killed: nothing lost, nothing twice.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::{binary, messages_of, tree_of};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
-use support::{binary, messages_of, tree_of};
 
 const WRITERS: usize = 16;
 const REQUESTS: usize = 50;

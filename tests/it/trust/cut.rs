@@ -38,7 +38,7 @@ fn propose(review: &Review, branch: &str, files: &[(String, String)]) -> u64 {
 fn shown(review: &Review, number: u64) -> (String, String) {
     let body = review.comments(number)[0]["body"].as_str().unwrap().to_owned();
     let link = body.split_once("[whole]: <").map(|(_, link)| link.split_once('>').unwrap().0);
-    let file = link.map(|link| support::gitea::get_text(link.strip_prefix(&variable("GITEA_URL")).unwrap()));
+    let file = link.map(|link| crate::support::gitea::get_text(link.strip_prefix(&variable("GITEA_URL")).unwrap()));
     (body, file.unwrap_or_default())
 }
 

@@ -2,14 +2,12 @@
 //! real Terraform and provider. `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which tell how long it takes")]
 
-mod support;
-
+use crate::support::gitea::{PASSWORD, User, api, ask, variable};
+use crate::support::platform::{APPLY, PLAN, Platform};
+use crate::support::review::Managed;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Instant;
-use support::gitea::{PASSWORD, User, api, ask, variable};
-use support::platform::{APPLY, PLAN, Platform};
-use support::review::Managed;
 
 #[test]
 #[ignore = "needs a Gitea with Actions: scripts/run-integration-tests.sh"]

@@ -1,8 +1,8 @@
 //! Rights that somebody gives or takes away in Gitea, past every request.
 
 use super::*;
-use support::gitea::get_all;
-use support::review::last_status;
+use crate::support::gitea::get_all;
+use crate::support::review::last_status;
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]

@@ -1,11 +1,9 @@
 //! What a fault advises is right: who does it has no fault any more. Every help text of the golden cases is here.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::binary;
 use std::collections::BTreeSet;
 use std::fs;
-use support::binary;
 
 /// What is wrong, what is advised, and what somebody writes who follows it: each as what stands under `spec`, after an `id` and
 /// a `name` that are right, or as a whole request.

@@ -1,15 +1,13 @@
 //! The proxy that the tests of network faults stand on does what its verdicts say.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::proxy::{Call, Proxy, Verdict};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::proxy::{Call, Proxy, Verdict};
 
 /// A server that answers with the request it got, chunked for `/chunked`; its address, and the requests.
 fn upstream() -> (String, Arc<Mutex<Vec<String>>>) {

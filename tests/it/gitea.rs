@@ -6,17 +6,14 @@
 //! `BLESS=1` writes it anew; a person reads the difference. `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-#[path = "gitea/story.rs"]
 mod story;
-mod support;
-
+use crate::support::gitea::{Organization, User, admin_token, api, ask, get_all, goldpath, variable};
+use crate::support::load::Requests;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::fs;
 use story::{BRANCH, Story};
-use support::gitea::{Organization, User, admin_token, api, ask, get_all, goldpath, variable};
-use support::load::Requests;
 
 const PLAN: &str = "goldpath/plan: teams/alpha";
 const APPLY: &str = "goldpath/apply: teams/alpha";
@@ -313,11 +310,11 @@ fn in_a_large_repository_a_file_of_another_request_is_refused_with_its_owner() {
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn goldpath_run_delivers_from_a_laptop() {
     let mut story = Story::new("laptop");
-    fs::write(story.folder.path().join("team.yaml"), support::gitea::team("alpha")).unwrap();
+    fs::write(story.folder.path().join("team.yaml"), crate::support::gitea::team("alpha")).unwrap();
     for arguments in [&["-f", "team.yaml"][..], &["-f", "team.yaml"], &["-f", "team.yaml", "--delete"]] {
         story.happens(&format!("goldpath run {}", arguments.join(" ")), |story| {
             let output = goldpath(story.folder.path(), arguments).output().unwrap();
-            story.text += &support::transcript(&output);
+            story.text += &crate::support::transcript(&output);
         });
     }
     story.end();
@@ -344,7 +341,7 @@ fn an_index_that_somebody_wrote_stays_and_the_entities_of_people_are_listed() {
     };
     write(&files, "create", None);
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("team.yaml"), support::gitea::team("alpha")).unwrap();
+    fs::write(folder.path().join("team.yaml"), crate::support::gitea::team("alpha")).unwrap();
     let run = |more: &Value| {
         let gitea = |name: &str| json!({"owner": organization.0, "name": name, "delivery": "commit"});
         let mut config = json!({
@@ -422,7 +419,7 @@ fn who_has_no_account_is_named_before_anybody_reviews() {
     fs::write(folder.path().join("team.yaml"), team.to_string()).unwrap();
     let run = || -> (Value, String) {
         let output = goldpath(folder.path(), &["-f", "team.yaml"]).output().unwrap();
-        assert!(output.status.success(), "{}", support::transcript(&output));
+        assert!(output.status.success(), "{}", crate::support::transcript(&output));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         let body = organization.pulls("infrastructure")[0]["body"].as_str().unwrap().to_owned();
         (report[0].clone(), body)
@@ -468,7 +465,7 @@ fn what_keeps_a_platform_from_its_first_delivery_is_told_before() {
             },
         });
         fs::write(folder.path().join("platform.yaml"), config.to_string()).unwrap();
-        let mut command = support::binary("goldpath");
+        let mut command = crate::support::binary("goldpath");
         let output = command.current_dir(folder.path()).args(["doctor", "--config", "platform.yaml"]).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };

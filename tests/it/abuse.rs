@@ -1,12 +1,10 @@
 //! Files that are made to hurt a reader: each gets a clear error, in little memory and time.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::binary;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::binary;
 
 /// As much memory as a step's container may have: 64 MiB of address space, so less of memory.
 const MEMORY_KIB: u64 = 64 << 10;

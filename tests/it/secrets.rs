@@ -3,8 +3,9 @@
 //! `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::gitea::{Organization, User, admin_token, api, ask, variable};
+use crate::support::proxy::{Call, Verdict};
+use crate::support::site::{Fault, LIFE, Site, Stage, answer};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use serde_json::{Value, json};
 use std::fs;
@@ -14,9 +15,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use support::gitea::{Organization, User, admin_token, api, ask, variable};
-use support::proxy::{Call, Verdict};
-use support::site::{Fault, LIFE, Site, Stage, answer};
 
 /// Every file below a folder.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -65,7 +63,7 @@ fn a_token_appears_nowhere() {
     for Stage { what, prepare, action } in &LIFE[..4] {
         prepare(&site);
         let output = site.run(action, look());
-        assert!(output.status.success(), "{what}: {}", support::transcript(&output));
+        assert!(output.status.success(), "{what}: {}", crate::support::transcript(&output));
         let output = site.step("track", action, "config.yaml");
         assert!(output.status.success() && !holds(&[output.stdout, output.stderr].concat(), &token), "{what}");
     }
@@ -87,9 +85,9 @@ fn a_token_appears_nowhere() {
         site.run("configure", Fault::Network(Box::new(fault)));
     }
     for (name, id) in [("good.yaml", "beta"), ("wrong.yaml", "Beta")] {
-        site.write(name, &support::gitea::team(id));
+        site.write(name, &crate::support::gitea::team(id));
         let run = ["run", "--config", "config.yaml", "--diff", "-f", name];
-        let output = support::binary("goldpath").args(run).current_dir(site.folder.path()).output().unwrap();
+        let output = crate::support::binary("goldpath").args(run).current_dir(site.folder.path()).output().unwrap();
         assert!(!holds(&[output.stdout, output.stderr].concat(), &token), "{name}");
     }
     for (path, content) in contents(site.folder.path()) {
@@ -246,7 +244,7 @@ fn a_token_needs_exactly_these_scopes_and_one_less_is_named() {
                 }
             };
             user.revoke(&name);
-            let text = support::transcript(&output);
+            let text = crate::support::transcript(&output);
             assert!(output.status.success(), "{what} with {scopes:?}: {text}");
             text
         };

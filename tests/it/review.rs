@@ -2,13 +2,11 @@
 //! is applied, and nothing else is. `scripts/run-integration-tests.sh` runs these.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test, which tells what it has measured")]
 
-mod support;
-
+use crate::support::gitea::{User, api, ask, get_all};
+use crate::support::review::{Managed, Review};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use support::gitea::{User, api, ask, get_all};
-use support::review::{Managed, Review};
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
@@ -29,7 +27,7 @@ fn a_team_is_made_changed_and_destroyed_as_it_was_approved() {
     assert_eq!(team.get().unwrap()["full_name"], "Alpha");
     assert_eq!(team.members("admin"), [ada.0.as_str()]);
     let comments = review.comments(first);
-    let url = format!("{}/{}", support::gitea::variable("GITEA_URL"), team.0);
+    let url = format!("{}/{}", crate::support::gitea::variable("GITEA_URL"), team.0);
     assert!(comments[1]["body"].as_str().unwrap().contains(&format!("| `organization_url` | `\"{url}\"` |")));
     assert_eq!(review.track(&team)[0]["phase"], "applied");
     // Nothing is left to do, and nobody is told twice.
@@ -285,7 +283,7 @@ fn many_root_modules_of_one_pull_request_and_many_pull_requests_at_once_are_appl
     let read =
         |file: &str| review.organization.content("infrastructure", &branch, &format!("teams/{}/{file}", pattern.0));
     let contents = ["main.tf", "providers.tf", "backend.tf"].map(|file| (file, read(file)));
-    let (modules, pulls) = (support::whole_or(50, 8), support::whole_or(10, 4));
+    let (modules, pulls) = (crate::support::whole_or(50, 8), crate::support::whole_or(10, 4));
     let many: Vec<_> = (0..modules).map(|n| review.team(&format!("m{n}"))).collect();
     let files: Vec<_> = many
         .iter()

@@ -1,16 +1,14 @@
 //! The command `goldpath`: what people and programs get.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
+use crate::support::{binary, tree_of};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use support::{binary, tree_of};
 
-const EXAMPLE: &str = include_str!("../promises/team/resource-request.yaml");
+const EXAMPLE: &str = include_str!("../../promises/team/resource-request.yaml");
 
 fn goldpath(folder: &Path, arguments: &[&str]) -> Output {
     binary("goldpath").current_dir(folder).args(arguments).output().unwrap()
@@ -347,7 +345,7 @@ fn the_first_hour_is_as_the_readme_tells_it() {
             .env_clear()
             .env("PATH", &path_variable)
             .env("HOME", folder.path())
-            .env("SOURCE_DATE_EPOCH", support::TIME);
+            .env("SOURCE_DATE_EPOCH", crate::support::TIME);
         told += &format!("$ {command}\n{}", stdout(&shell.output().unwrap()));
     }
     if std::env::var_os("BLESS").is_some() {
@@ -445,7 +443,7 @@ fn what_is_passed_over_or_came_from_elsewhere_is_not_pruned() {
     let prune = || {
         let output = three.run(&["run", "--prune", "--yes", "-R", "t"]);
         (
-            support::transcript(&output),
+            crate::support::transcript(&output),
             three.tree("catalog").paths().filter(|path| path.as_str().starts_with("teams/")).count(),
         )
     };
@@ -499,13 +497,13 @@ fn what_somebody_did_by_hand_holds_up_nobody_else_and_a_look_foresees_it() {
     three.write("t/2.yaml", &team("t2", "id2", ", description: goes on"));
     let before = three.entries();
     let dry = three.run(&["run", "t", "--dry-run"]);
-    assert!(stdout(&dry).ends_with("1 would change, 2 refused\n"), "{}", support::transcript(&dry));
+    assert!(stdout(&dry).ends_with("1 would change, 2 refused\n"), "{}", crate::support::transcript(&dry));
     assert_eq!(three.entries(), before, "a look writes something");
     let run = three.run(&["run", "t"]);
     assert!(
         run.status.code() == Some(1) && stdout(&run).ends_with("1 committed, 2 refused\n"),
         "{}",
-        support::transcript(&run)
+        crate::support::transcript(&run)
     );
     assert!(
         stderr(&run).contains("`teams/id1/backend.tf` in infrastructure belongs to no request"),
@@ -535,7 +533,7 @@ fn what_somebody_did_by_hand_holds_up_nobody_else_and_a_look_foresees_it() {
         assert!(
             output.status.code() == Some(1) && stdout(&output).ends_with("1 refused\n"),
             "{}",
-            support::transcript(&output)
+            crate::support::transcript(&output)
         );
     }
     assert_eq!(three.run(&["diff", "t/2.yaml"]).status.code(), Some(2));
@@ -551,7 +549,7 @@ fn a_failure_is_told_whatever_is_to_be_printed() {
     drop(lock);
     // What the last run said may be damaged.
     three.write(".goldpath/requests/team/default/t1/metadata/status.yaml", "\u{1}: [");
-    assert_eq!(support::transcript(&three.run(&["diff", "t", "--stat"])), "3 unchanged\nexit 0\n");
+    assert_eq!(crate::support::transcript(&three.run(&["diff", "t", "--stat"])), "3 unchanged\nexit 0\n");
     assert!(three.run(&["run", "t"]).status.success());
     // A folder of ours that is somebody else's.
     let output = three.0.path().join(".goldpath/requests/team/default/t1/output");
@@ -679,7 +677,7 @@ fn whoever_begins_has_a_request_a_configuration_and_a_schema_for_the_editor() {
     assert_eq!(read("schemas/team.json"), stdout(&goldpath(folder.path(), &["schema", "team"])));
     assert_eq!(read("schemas/team.json"), stdout(&goldpath(folder.path(), &["schema", "Team"])));
     let validate = ["validate", "first/requests", "--config", "first/goldpath.yaml"];
-    assert_eq!(support::transcript(&goldpath(folder.path(), &validate)), "no fault in 1 request\nexit 0\n");
+    assert_eq!(crate::support::transcript(&goldpath(folder.path(), &validate)), "no fault in 1 request\nexit 0\n");
     assert_eq!(goldpath(folder.path(), &["diff", "first/requests"]).status.code(), Some(1));
     let again = init();
     assert_eq!(again.status.code(), Some(2));
@@ -755,7 +753,7 @@ fn requests_are_read_as_kubectl_reads_them() {
     fs::write(path("mixed/.hidden/x.yaml"), "kind: [").unwrap();
     let validate = |arguments: &[&str]| {
         let output = goldpath(folder.path(), &[&["validate"], arguments].concat());
-        (output.status.code(), support::transcript(&output))
+        (output.status.code(), crate::support::transcript(&output))
     };
     let (code, text) = validate(&["list.json"]);
     assert_eq!((code, text.as_str()), (Some(0), "no fault in 2 requests\nexit 0\n"));
@@ -807,7 +805,7 @@ fn runs_in_one_workspace_wait_for_each_other_and_git_takes_nothing_of_it() {
     let outputs: Vec<_> = all.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
     assert!(outputs.iter().all(|output| output.status.success()), "{outputs:?}");
     let committed = outputs.iter().filter(|output| stdout(output).contains(": committed\n")).count();
-    assert_eq!((committed, support::messages_of(&folder.path().join(".goldpath/catalog.git")).len()), (1, 1));
+    assert_eq!((committed, crate::support::messages_of(&folder.path().join(".goldpath/catalog.git")).len()), (1, 1));
     assert_eq!(fs::read_to_string(folder.path().join(".goldpath/.gitignore")).unwrap(), "*\n");
 }
 
@@ -959,7 +957,7 @@ fn a_plan_is_checked_by_rules_that_are_right() {
     plan("delete");
     let output = policy("teams/alpha");
     assert_eq!(
-        support::transcript(&output),
+        crate::support::transcript(&output),
         "needs-owner[destroy] gitea_org.team: it is destroyed, with all that is in it\n1 finding in 1 plan\nexit 1\n"
     );
 }
