@@ -113,11 +113,13 @@ impl<'n> Fields<'n, '_> {
         })
     }
 
-    /// A mapping of texts that may be there, by keys that are the user's own; those without fault.
+    /// A mapping of texts that may be there, by keys that are the user's own; those without fault. What is `null` is empty,
+    /// as for the API server.
     pub fn texts_by_key(
         &mut self,
         name: &'static str,
-        mut check: impl FnMut(&str, &str) -> Result<(), Refusal>,
+        mut check_key: impl FnMut(&str) -> Result<(), Refusal>,
+        mut check: impl FnMut(&str) -> Result<(), Refusal>,
     ) -> BTreeMap<String, String> {
         let Some(node) = self.find(name) else { return BTreeMap::new() };
         let path = self.path_of(name);
@@ -127,16 +129,18 @@ impl<'n> Fields<'n, '_> {
         };
         let mut texts = BTreeMap::new();
         for (key, value) in entries {
-            let checked = match &value.value {
-                Value::String(text) => check(&key.name, text).map(|()| text),
+            let path = join(&path, quote(&key.name).trim_matches('`'));
+            let text = match &value.value {
+                Value::String(text) => Ok(text.clone()),
+                Value::Null => Ok(String::new()),
                 _ => Err(wrong_type(value, "a string")),
             };
-            match checked {
-                Ok(text) => drop(texts.insert(key.name.clone(), text.clone())),
-                Err(refusal) => {
-                    let path = join(&path, quote(&key.name).trim_matches('`'));
-                    self.faults.push(refusal.at(path, Some(value.span)));
-                }
+            let checked = text.and_then(|text| check(&text).map(|()| text));
+            let key_is_right = check_key(&key.name).map_err(|refusal| refusal.at(path.clone(), Some(key.span)));
+            let text = checked.map_err(|refusal| refusal.at(path, Some(value.span)));
+            match (key_is_right, text) {
+                (Ok(()), Ok(text)) => drop(texts.insert(key.name.clone(), text)),
+                (key, text) => self.faults.extend(key.err().into_iter().chain(text.err())),
             }
         }
         texts

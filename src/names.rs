@@ -550,7 +550,7 @@ impl MetadataKey {
         let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
         let is_domain = |domain: &str| domain.len() <= 253 && domain.split('.').all(is_label);
         if !domain.is_none_or(is_domain) || name.is_empty() || !is_label_value(name) {
-            return Err(Refusal::new("pattern", format!("{} is not the key of a label", quote(text)))
+            return Err(Refusal::new("pattern", format!("{} is not the key of a label or annotation", quote(text)))
                 .help("write a name of up to 63 letters, digits, `-`, `_` and `.`, as in `example.com/cost-center`"));
         }
         Ok(Self(text.to_owned()))

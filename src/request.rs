@@ -92,13 +92,11 @@ impl<'n> Request<'n> {
                 let name = metadata.required("name", ObjectName::parse);
                 let namespace = metadata.optional("namespace", NamespaceName::parse);
                 let generation = metadata.value("generation", |node| Ok(as_count(node)));
-                let labels = metadata.texts_by_key("labels", |key, value| {
-                    MetadataKey::parse(key)?;
-                    check_label_value(value)
-                });
+                let labels =
+                    metadata.texts_by_key("labels", |key| MetadataKey::parse(key).map(drop), check_label_value);
                 // In whose keys the API server takes capitals everywhere.
-                let annotations = metadata
-                    .texts_by_key("annotations", |key, _| MetadataKey::parse(&key.to_ascii_lowercase()).map(drop));
+                let check_key = |key: &str| MetadataKey::parse(&key.to_ascii_lowercase()).map(drop);
+                let annotations = metadata.texts_by_key("annotations", check_key, |_| Ok(()));
                 Some((name?, namespace.unwrap_or_default(), generation.flatten(), labels, annotations))
             });
             object.require("spec");

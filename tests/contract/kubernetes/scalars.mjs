@@ -25,14 +25,15 @@ const PLAIN = `
 const QUOTED = ['no', 'true', '1', '010', '1e3', '~', '.inf', '', ' ', '0x1F', '8Gi', '1_000'].map(text => `"${text}"`);
 const scalars = [...new Set([...PLAIN, ...QUOTED])].filter(text => text !== '<<');
 
-/** The request with `scalar` as it stands in a field such as `spec.quota.cpu`. */
+/** The request with `scalar` as it stands in a field such as `spec.quota.cpu` or `metadata.labels.x`. */
 function documentOf(name, field, scalar) {
-  const path = field.split('.').slice(1);
+  const [root, ...path] = field.split('.');
   const spec = { ...base.spec, id: name };
-  delete spec[path[0]];
+  if (root === 'spec') delete spec[path[0]];
   const rest = Object.entries(spec).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}\n`).join('');
-  const own = path.map((key, depth) => `${'  '.repeat(depth + 1)}${key}:`).join('\n');
-  return `apiVersion: ${base.apiVersion}\nkind: ${base.kind}\nmetadata:\n  name: ${name}\n  namespace: ${namespace}\nspec:\n${rest}${own} ${scalar}\n`;
+  const own = `${path.map((key, depth) => `${'  '.repeat(depth + 1)}${key}:`).join('\n')} ${scalar}\n`;
+  const part = name => (name === root ? own : '');
+  return `apiVersion: ${base.apiVersion}\nkind: ${base.kind}\nmetadata:\n  name: ${name}\n  namespace: ${namespace}\n${part('metadata')}spec:\n${rest}${part('spec')}`;
 }
 
 const work = mkdtempSync(join(tmpdir(), 'scalars-'));
