@@ -49,20 +49,20 @@ enum Columns {
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
-    let Standings { requests, notes } = read(&arguments.place)?;
+    let (Standings { requests, notes }, place) = read(&arguments.place)?;
     print(&match arguments.output {
         Columns::Json => json(&requests.iter().collect::<Vec<_>>())?,
         Columns::Name => requests.iter().map(|standing| format!("{}\n", standing.request.path())).collect(),
         Columns::Text | Columns::Wide => table(&requests, arguments.output == Columns::Wide)?,
     })?;
-    Ok(end(&arguments.place, requests.iter(), &notes))
+    Ok(end(&place, &requests, &notes))
 }
 
 pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
     let wanted: Vec<Identity> = arguments.requests.iter().map(|text| parse(text)).collect::<Result<_, _>>()?;
-    let Standings { mut requests, notes } = read(&arguments.place)?;
+    let (Standings { mut requests, notes }, place) = read(&arguments.place)?;
     if let Some(missing) = wanted.iter().find(|wanted| requests.iter().all(|standing| standing.request != **wanted)) {
-        bail!("no {missing} is here: `goldpath list` shows what is");
+        bail!("no {missing} is in {place}: `goldpath list` shows what is");
     }
     requests.retain(|standing| wanted.is_empty() || wanted.contains(&standing.request));
     print(&match arguments.output {
@@ -72,15 +72,16 @@ pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
             requests.iter().map(|standing| block(standing, now)).collect::<Vec<_>>().join("\n")
         }
     })?;
-    Ok(end(&arguments.place, requests.iter(), &notes))
+    Ok(end(&place, &requests, &notes))
 }
 
-fn read(place: &PlaceArgs) -> Result<Standings> {
+/// Reads how requests stand, and tells where that was read.
+fn read(place: &PlaceArgs) -> Result<(Standings, String)> {
     let config = place.config.load()?;
-    match config.repositories.is_empty() {
-        true => of_workspace(&place.workspace),
-        false => of_repositories(&config),
-    }
+    Ok(match config.repositories.is_empty() {
+        true => (of_workspace(&place.workspace)?, one_line(&format!("the workspace {}", place.workspace.display()))),
+        false => (of_repositories(&config)?, "the repositories".to_owned()),
+    })
 }
 
 /// A request as people write it: the namespace may be left out, and the kind be in lower case.
@@ -99,19 +100,13 @@ fn parse(text: &str) -> Result<Identity, anyhow::Error> {
 }
 
 /// Tells what is missing from what was printed. What could not be found out is no success.
-fn end<'s>(place: &PlaceArgs, mut shown: impl Iterator<Item = &'s Standing>, notes: &[String]) -> ExitCode {
-    let mut is_all = notes.is_empty();
-    let mut is_empty = true;
-    for standing in shown.by_ref() {
-        is_empty = false;
-        is_all &= standing.phase != "unknown";
-    }
+fn end(place: &str, shown: &[Standing], notes: &[String]) -> ExitCode {
+    let is_all = notes.is_empty() && shown.iter().all(|standing| standing.phase != "unknown");
     for note in notes {
         tell(&format!("error: {}\n", one_line(note)));
     }
-    if is_empty && is_all {
-        let workspace = one_line(&place.workspace.display().to_string());
-        tell(&format!("note: no request is here (`--workspace` is {workspace}): `goldpath run FILE` delivers one\n"));
+    if shown.is_empty() && is_all {
+        tell(&format!("note: no request is in {place}: `goldpath run FILE` delivers one\n"));
     }
     if is_all { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }

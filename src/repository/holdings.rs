@@ -25,6 +25,7 @@ pub struct Held {
 }
 
 /// What a repository holds.
+#[derive(Default)]
 pub struct Holdings {
     /// By request.
     pub requests: BTreeMap<Identity, Held>,
@@ -61,7 +62,7 @@ impl Holdings {
     /// # Errors
     /// A tree that cannot be read.
     pub(super) fn read(role: Role, tree: &impl Tree) -> Result<Self> {
-        let mut holdings = Self { requests: BTreeMap::new(), notes: Vec::new(), survey: None };
+        let mut holdings = Self::default();
         let paths = inventory::inventories(tree)?;
         tree.read_ahead(&paths)?;
         for path in paths {

@@ -571,7 +571,7 @@ fn a_failure_is_told_whatever_is_to_be_printed() {
 fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
     let empty = tempfile::tempdir().unwrap();
     let output = goldpath(empty.path(), &["list"]);
-    let note = "note: no request is here (`--workspace` is .goldpath): `goldpath run FILE` delivers one\n";
+    let note = "note: no request is in the workspace .goldpath: `goldpath run FILE` delivers one\n";
     assert_eq!((output.status.code(), stdout(&output), stderr(&output)), (Some(0), "", note));
 
     let three = Three::new();
@@ -607,7 +607,7 @@ fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
     }
     assert_eq!(stdout(&three.run(&["status"])).matches("\n  message         ").count(), 5);
     for (name, why) in [
-        ("team/other", "error: no Team default/other is here: `goldpath list` shows what is\n"),
+        ("team/other", "error: no Team default/other is in the workspace .goldpath: `goldpath list` shows what is\n"),
         ("team", "error: `team` names no request; write it as in `Team default/alpha` or `team/default/alpha`\n"),
         ("tem/t2", "error: `tem` is not a kind of this platform; use `Team`\n"),
     ] {

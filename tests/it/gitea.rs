@@ -132,6 +132,7 @@ fn what_reviewers_say_is_told_and_an_approval_counts_for_what_was_seen() {
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn a_pull_request_that_a_person_closed_stays_closed_until_the_request_changes() {
     let mut story = Story::new("closed");
+    story.list();
     story.apply("alpha", "alpha", "Alpha");
     let person = story.person("person");
     story.list();

@@ -40,8 +40,11 @@ impl Survey {
     /// A repository that is not there, a server that fails.
     pub fn hold(self, role: Role) -> Result<Holdings> {
         let api = &self.api;
-        if api.gitea.get::<Info>(&api.path(&[]), &[])?.is_none() {
-            bail!("there is no such repository: was it removed, or may the token not read it?");
+        match api.gitea.get::<Info>(&api.path(&[]), &[])? {
+            // The first delivery makes it.
+            None if api.remote.create => return Ok(Holdings { survey: Some(self), ..Holdings::default() }),
+            None => bail!("there is no such repository: was it removed, or may the token not read it?"),
+            Some(_) => {}
         }
         let branch = api.remote.branch.as_str();
         let snapshot = Snapshot::new(api.clone(), api.head(branch)?);
