@@ -2,6 +2,7 @@
 //! The engine's formatter sees to it, not the author: filters, captures and quotes do not change it.
 //! A template that fails is our bug, never the user's, whose values are validated before.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -49,18 +50,53 @@ pub struct TemplateError {
 pub fn render(
     format: Format,
     name: &str,
-    source: &str,
+    source: &'static str,
     context: impl serde::Serialize,
 ) -> Result<String, TemplateError> {
     let in_template = |source| TemplateError { name: name.to_owned(), source };
-    let printing = Arc::new(AtomicBool::new(false));
-    let environment = environment(format, Arc::clone(&printing)).map_err(in_template)?;
-    let mut page = Page { format, printing, text: Vec::new(), line: Vec::new(), after: false };
-    environment
-        .template_from_named_str(name, source)
-        .and_then(|template| template.render_captured_to(Value::from(Serde(context)), &mut page).map(drop))
-        .map_err(in_template)?;
-    String::from_utf8(page.text).map_err(|error| in_template(refusal("the output is not UTF-8").with_source(error)))
+    let text = ENGINES.with_borrow_mut(|engines| {
+        let place = match engines.iter().position(|engine| engine.format == format) {
+            Some(place) => place,
+            None => {
+                engines.push(Engine::new(format)?);
+                engines.len() - 1
+            }
+        };
+        engines[place].render(name, source, Value::from(Serde(context)))
+    });
+    let text = text.map_err(in_template)?;
+    String::from_utf8(text).map_err(|error| in_template(refusal("the output is not UTF-8").with_source(error)))
+}
+
+thread_local! {
+    /// One for each format, because to compile a template takes longer than to fill it.
+    static ENGINES: RefCell<Vec<Engine>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Templates of one format, compiled.
+struct Engine {
+    format: Format,
+    environment: Environment<'static>,
+    printing: Arc<AtomicBool>,
+}
+
+impl Engine {
+    fn new(format: Format) -> Result<Self, Error> {
+        let printing = Arc::new(AtomicBool::new(false));
+        Ok(Self { format, environment: environment(format, Arc::clone(&printing))?, printing })
+    }
+
+    fn render(&mut self, name: &str, source: &'static str, context: Value) -> Result<Vec<u8>, Error> {
+        // Two Promises may have templates of one name.
+        let is_known = self.environment.get_template(name).is_ok_and(|known| std::ptr::eq(known.source(), source));
+        if !is_known {
+            self.environment.add_template_owned(name.to_owned(), source)?;
+        }
+        let printing = Arc::clone(&self.printing);
+        let mut page = Page { format: self.format, printing, text: Vec::new(), line: Vec::new(), after: false };
+        self.environment.get_template(name)?.render_captured_to(context, &mut page)?;
+        Ok(page.text)
+    }
 }
 
 fn environment(format: Format, printing: Arc<AtomicBool>) -> Result<Environment<'static>, Error> {
@@ -304,11 +340,11 @@ mod tests {
     use super::*;
 
     fn yaml(source: &str, context: Value) -> Result<String, TemplateError> {
-        render(Format::Yaml, "test.yaml.j2", source, context)
+        render(Format::Yaml, "test.yaml.j2", source.to_owned().leak(), context)
     }
 
     fn hcl(source: &str, context: Value) -> Result<String, TemplateError> {
-        render(Format::Hcl, "test.tf.j2", source, context)
+        render(Format::Hcl, "test.tf.j2", source.to_owned().leak(), context)
     }
 
     fn reason(result: Result<String, TemplateError>) -> String {
