@@ -3,7 +3,9 @@
 use super::run::PlaceArgs;
 use super::{FAILED, Output, is_colored, one_line, print, tell};
 use crate::commit;
+use crate::config::Remote;
 use crate::outcome::PullRequestState;
+use crate::outputs::Role;
 use crate::promise::identify;
 use crate::request::Identity;
 use crate::standing::{Standing, Standings, of_repositories, of_workspace};
@@ -77,11 +79,19 @@ pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
 
 /// Reads how requests stand, and tells where that was read.
 fn read(place: &PlaceArgs) -> Result<(Standings, String)> {
-    let config = place.config.load()?;
-    Ok(match config.repositories.is_empty() {
-        true => (of_workspace(&place.workspace)?, one_line(&format!("the workspace {}", place.workspace.display()))),
-        false => (of_repositories(&config)?, "the repositories".to_owned()),
-    })
+    let mut config = place.config.load()?;
+    if config.repositories.is_empty() {
+        let name = one_line(&format!("the workspace {}", place.workspace.display()));
+        return Ok((of_workspace(&place.workspace)?, name));
+    }
+    // As `run` has it, what the configuration does not name is in the workspace.
+    for role in Role::ALL {
+        let path = place.workspace.join(format!("{}.git", role.as_str()));
+        if path.join("HEAD").exists() {
+            config.repositories.entry(role).or_insert_with(|| Remote::at(&path));
+        }
+    }
+    Ok((of_repositories(&config)?, "the repositories".to_owned()))
 }
 
 /// A request as people write it: the namespace may be left out, and the kind be in lower case.

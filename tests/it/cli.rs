@@ -636,6 +636,9 @@ fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
         .unwrap();
     let at: jiff::Timestamp = stdout(&at).trim().parse().unwrap();
     assert_eq!(held[0]["since"], at.to_string());
+    three.write("half.yaml", "repositories: {catalog: {url: .goldpath/catalog.git}}");
+    let half = three.run(&["list", "-o", "json", "--config", "half.yaml"]);
+    assert_eq!(serde_json::from_slice::<Value>(&half.stdout).unwrap(), held, "the other one is in the workspace");
     three.by_hand("infrastructure", |clone| fs::remove_file(clone.join(".goldpath/team/default/t3.yaml")).unwrap());
     three.by_hand("catalog", |clone| fs::write(clone.join(".goldpath/team/default/t1.yaml"), "\u{1}").unwrap());
     let (held, told, code) = list();
