@@ -120,12 +120,12 @@ async function cargoTest(expected, ...filter) {
     GOLDPATH_TEST_HELD: held,
   };
   delete env.SSL_CERT_FILE; // of another server
-  const args = ['test', '--locked', '--test', 'cluster', '--', '--ignored', ...filter];
+  const args = ['test', '--locked', '--test', 'it', '--', '--ignored', ...filter];
   const { stdout, stderr } = await promisify(execFile)('cargo', args, { cwd: root, env }).catch(error => error);
   if (!stdout.includes(`test result: ok. ${expected} passed`)) fault(`cargo ${args.join(' ')}`, `${stdout}${stderr}`);
 }
 
-await cargoTest(1, 'missing_secret');
+await cargoTest(1, 'cluster::missing_secret');
 
 const planted = randomBytes(24);
 const values = {
@@ -145,7 +145,7 @@ await create([
   { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'another', namespace: SYSTEM } },
 ]);
 
-await cargoTest(5, '--skip', 'missing_secret');
+await cargoTest(5, 'cluster::', '--skip', 'cluster::missing_secret');
 
 // Rights: who, the verb, the resource with its group and subresource, the name, where, and whether it is had.
 const rights = [];
