@@ -54,6 +54,8 @@ pub enum Value {
 pub struct Key {
     /// The text, unquoted.
     pub name: String,
+    /// Whether kubectl, for which every key is a value first, makes another text of it, or none.
+    pub is_ambiguous: bool,
     /// Where it stands, quotes included.
     pub span: Span,
 }
@@ -301,7 +303,8 @@ impl Loader<'_> {
                     format!("it is first given in line {}, column {}; keep one of them", first.line, first.column);
                 return refuse(message, &help, Some(span));
             }
-            open.key = Some(Key { name, span });
+            let is_ambiguous = plain && is_ambiguous_key(&name);
+            open.key = Some(Key { name, is_ambiguous, span });
         }
         Ok(())
     }
@@ -378,6 +381,21 @@ fn plain_value(text: &str) -> Value {
         "false" | "False" | "FALSE" => Value::Bool(false),
         _ if is_ambiguous(text) => Value::Ambiguous(text.to_owned()),
         _ => number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number),
+    }
+}
+
+/// Whether kubectl makes another text of a plain key, which it reads as a value and then writes as JSON: `yes` becomes `true`,
+/// `1e3` becomes `1000`, and `null` is refused.
+fn is_ambiguous_key(text: &str) -> bool {
+    match plain_value(text) {
+        Value::Bool(value) => value.to_string() != text,
+        // It takes no key of more than 63 bits, and Go writes exponents otherwise than we.
+        Value::Number(number) => {
+            let is_long = number.is_u64() && !number.is_i64();
+            is_long || text.contains(['e', 'E']) || number.to_string() != text
+        }
+        Value::Null | Value::Ambiguous(_) => true,
+        _ => false,
     }
 }
 
@@ -539,6 +557,22 @@ mod tests {
         );
         assert_eq!(read("1, -2, +3, 0x1F, 0o17, 1.50, .5, 2e3"), "1 -2 3 31 15 1.5 0.5 2000");
         assert_eq!(read("18446744073709551615, 18446744073709551616"), "18446744073709551615 1.8446744073709552e+19");
+    }
+
+    #[test]
+    fn a_key_of_which_kubectl_makes_another_is_ambiguous() {
+        let ambiguous = |key: &str| match &parse(format!("{key}: a").as_bytes()).unwrap()[0].value {
+            Value::Map(entries) => entries[0].0.is_ambiguous,
+            value => panic!("{value:?}"),
+        };
+        for key in
+            ["yes", "on", "True", "null", "~", "1.50", "0x1", "1_0", "010", "1e3", "+1", "1e-7", "9223372036854775808"]
+        {
+            assert!(ambiguous(key) && !ambiguous(&format!("'{key}'")), "{key}");
+        }
+        for key in ["a", "true", "false", "1", "0", "1.5", "9223372036854775807", "a.com/a", "1.2.3"] {
+            assert!(!ambiguous(key), "{key}");
+        }
     }
 
     /// What kubectl makes of them was asked of it: tests/contract/kubernetes has many more.

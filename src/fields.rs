@@ -136,7 +136,8 @@ impl<'n> Fields<'n, '_> {
                 _ => Err(wrong_type(value, "a string")),
             };
             let checked = text.and_then(|text| check(&text).map(|()| text));
-            let key_is_right = check_key(&key.name).map_err(|refusal| refusal.at(path.clone(), Some(key.span)));
+            let key_is_right = if key.is_ambiguous { Err(ambiguous(&key.name)) } else { check_key(&key.name) };
+            let key_is_right = key_is_right.map_err(|refusal| refusal.at(path.clone(), Some(key.span)));
             let text = checked.map_err(|refusal| refusal.at(path, Some(value.span)));
             match (key_is_right, text) {
                 (Ok(()), Ok(text)) => drop(texts.insert(key.name.clone(), text)),
@@ -214,13 +215,16 @@ pub fn one_of<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, R
 pub fn wrong_type(node: &Node, wanted: &str) -> Refusal {
     let refusal = Refusal::new("type", format!("is {}, not {wanted}", node.kind()));
     match (&node.value, wanted) {
-        (Value::Ambiguous(text), _) => {
-            Refusal::new("ambiguous", format!("{} without quotes is something else for kubectl", quote(text)))
-                .help("put it in quotes; for a boolean write `true` or `false`, for a number its decimal digits")
-        }
+        (Value::Ambiguous(text), _) => ambiguous(text),
         (Value::Number(_) | Value::Bool(_), "a string") => refusal.help("put it in quotes"),
         _ => refusal,
     }
+}
+
+/// A text that kubectl reads otherwise.
+fn ambiguous(text: &str) -> Refusal {
+    Refusal::new("ambiguous", format!("{} without quotes is something else for kubectl", quote(text)))
+        .help("put it in quotes; for a boolean write `true` or `false`, for a number its decimal digits")
 }
 
 fn join(path: &str, name: &str) -> String {

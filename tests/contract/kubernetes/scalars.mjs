@@ -25,13 +25,17 @@ const PLAIN = `
 const QUOTED = ['no', 'true', '1', '010', '1e3', '~', '.inf', '', ' ', '0x1F', '8Gi', '1_000'].map(text => `"${text}"`);
 const scalars = [...new Set([...PLAIN, ...QUOTED])].filter(text => text !== '<<');
 
-/** The request with `scalar` as it stands in a field such as `spec.quota.cpu` or `metadata.labels.x`. */
+/**
+ * The request with `scalar` as it stands in a field such as `spec.quota.cpu` or `metadata.labels.x`, or as the only key of
+ * `metadata.labels.*`.
+ */
 function documentOf(name, field, scalar) {
   const [root, ...path] = field.split('.');
   const spec = { ...base.spec, id: name };
   if (root === 'spec') delete spec[path[0]];
   const rest = Object.entries(spec).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}\n`).join('');
-  const own = `${path.map((key, depth) => `${'  '.repeat(depth + 1)}${key}:`).join('\n')} ${scalar}\n`;
+  const line = (key, depth) => `${'  '.repeat(depth + 1)}${key === '*' ? scalar : key}:`;
+  const own = `${path.map(line).join('\n')} ${path.at(-1) === '*' ? 'x' : scalar}\n`;
   const part = name => (name === root ? own : '');
   return `apiVersion: ${base.apiVersion}\nkind: ${base.kind}\nmetadata:\n  name: ${name}\n  namespace: ${namespace}\n${part('metadata')}spec:\n${rest}${part('spec')}`;
 }
@@ -42,7 +46,8 @@ const fault = (field, scalar, message) => {
   faults += 1;
   console.error(`${basename(folder)}: ${field}: ${scalar}: ${message}`);
 };
-const at = (object, field) => field.split('.').reduce((value, key) => value?.[key], object);
+// What is in a field; of keys the one that is there.
+const at = (object, field) => field.split('.').reduce((value, key) => (key === '*' ? Object.keys(value ?? {})[0] : value?.[key]), object);
 let refused = 0;
 let ambiguous = 0;
 try {
