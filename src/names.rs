@@ -547,8 +547,17 @@ impl MetadataKey {
 
     /// Refuses what the API server refuses as a label's key (`IsQualifiedName`).
     pub fn parse(text: &str) -> Result<Self, Refusal> {
+        Self::parse_with(text, |domain| domain.split('.').all(is_label))
+    }
+
+    /// The same for an annotation's key, in which the API server takes capitals everywhere.
+    pub fn parse_annotation(text: &str) -> Result<Self, Refusal> {
+        Self::parse_with(text, |domain| domain.to_ascii_lowercase().split('.').all(is_label))
+    }
+
+    fn parse_with(text: &str, is_domain: impl Fn(&str) -> bool) -> Result<Self, Refusal> {
         let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
-        let is_domain = |domain: &str| domain.len() <= 253 && domain.split('.').all(is_label);
+        let is_domain = |domain: &str| domain.len() <= 253 && is_domain(domain);
         if !domain.is_none_or(is_domain) || name.is_empty() || !is_label_value(name) {
             return Err(Refusal::new("pattern", format!("{} is not the key of a label or annotation", quote(text)))
                 .help("write a name of up to 63 letters, digits, `-`, `_` and `.`, as in `example.com/cost-center`"));
@@ -557,13 +566,13 @@ impl MetadataKey {
     }
 
     /// Refuses also the keys of Kubernetes, of Kratix and of ours, which nobody may set by a request.
-    pub fn parse_free(text: &str) -> Result<Self, Refusal> {
-        let key = Self::parse(text)?;
-        let domain = text.split_once('/').map_or("", |(domain, _)| domain);
+    pub fn free(self) -> Result<Self, Refusal> {
+        let text = self.0.as_str();
+        let domain = text.split_once('/').map_or("", |(domain, _)| domain).to_ascii_lowercase();
         let is_of =
             |reserved: &&str| domain.strip_suffix(*reserved).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
         match Self::RESERVED.iter().find(|reserved| is_of(reserved)) {
-            None => Ok(key),
+            None => Ok(self),
             Some(reserved) => Err(Refusal::new("reserved", format!("{} is one of `{reserved}`", quote(text)))
                 .help("name keys of your own, as `example.com/cost-center`")),
         }
@@ -729,15 +738,19 @@ mod tests {
         let long = |n| "x".repeat(n);
         for good in ["a", "A.b_c-9", "example.com/cost-center", "x/y", &long(63), &format!("{}/y", long(63))] {
             assert_eq!(MetadataKey::parse(good).unwrap().as_str(), good);
-            assert!(MetadataKey::parse_free(good).is_ok(), "{good}");
+            assert!(MetadataKey::parse(good).unwrap().free().is_ok(), "{good}");
         }
         for bad in ["", "/a", "a/", "a/b/c", "-a", "a-", "A.com/x", "a b", "a..b/c", "ä", &long(64)] {
             assert_eq!(rule(MetadataKey::parse(bad)), "pattern", "{bad:?}");
         }
         for reserved in ["kubernetes.io/x", "app.kubernetes.io/x", "goldpath.dev/team", "kratix.io/x", "x.k8s.io/y"] {
-            assert_eq!(rule(MetadataKey::parse_free(reserved)), "reserved", "{reserved}");
+            assert_eq!(rule(MetadataKey::parse(reserved).unwrap().free()), "reserved", "{reserved}");
         }
-        assert!(MetadataKey::parse_free("notkubernetes.io/x").is_ok());
+        assert!(MetadataKey::parse("notkubernetes.io/x").unwrap().free().is_ok());
+        for (key, is_good) in [("A.com/x", true), ("a", true), ("A..b/x", false), ("\u{c9}.com/x", false)] {
+            assert_eq!(MetadataKey::parse_annotation(key).is_ok(), is_good, "{key}");
+        }
+        assert_eq!(rule(MetadataKey::parse_annotation("Kubernetes.IO/x").unwrap().free()), "reserved");
         for (value, is_good) in [("", true), ("a.B_c-9", true), ("-a", false), ("a b", false), ("a/b", false)] {
             assert_eq!(check_label_value(value).is_ok(), is_good, "{value:?}");
         }

@@ -15,6 +15,9 @@ use std::str::FromStr;
 /// The API group and version of every request.
 pub const API_VERSION: &str = "platform.kratix.io/v1alpha1";
 
+/// As many bytes as the API server takes in annotations (`TotalAnnotationSizeLimitB`).
+const MAX_ANNOTATIONS: usize = 256 << 10;
+
 /// Which request: unique in a platform.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
@@ -94,9 +97,16 @@ impl<'n> Request<'n> {
                 let generation = metadata.value("generation", |node| Ok(as_count(node)));
                 let labels =
                     metadata.texts_by_key("labels", |key| MetadataKey::parse(key).map(drop), check_label_value);
-                // In whose keys the API server takes capitals everywhere.
-                let check_key = |key: &str| MetadataKey::parse(&key.to_ascii_lowercase()).map(drop);
+                let check_key = |key: &str| MetadataKey::parse_annotation(key).map(drop);
                 let annotations = metadata.texts_by_key("annotations", check_key, |_| Ok(()));
+                let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+                if size > MAX_ANNOTATIONS {
+                    let refusal = Refusal::new("length", format!("has {size} bytes, keys and values together"));
+                    metadata.fault(
+                        "metadata.annotations".to_owned(),
+                        refusal.help(format!("use at most {MAX_ANNOTATIONS}")),
+                    );
+                }
                 Some((name?, namespace.unwrap_or_default(), generation.flatten(), labels, annotations))
             });
             object.require("spec");

@@ -56,8 +56,9 @@ pub fn read(text: &[u8], source: &Source, is_generated: IsGenerated) -> Result<C
         let defaults = config.object("defaults", |defaults| Some(read_defaults(defaults)));
         let network = config.object("network", |network| Some(read_network(network)));
         let propagate = config.object("propagate", |propagate| {
-            let labels = propagate.texts("labels", 20, MetadataKey::parse_free);
-            Some(Propagate { labels, annotations: propagate.texts("annotations", 20, MetadataKey::parse_free) })
+            let labels = propagate.texts("labels", 20, |key| MetadataKey::parse(key)?.free());
+            let annotations = propagate.texts("annotations", 20, |key| MetadataKey::parse_annotation(key)?.free());
+            Some(Propagate { labels, annotations })
         });
         let author = config.object("author", |author| {
             let name = author.required("name", DisplayName::parse);
