@@ -5,8 +5,7 @@
 
 use crate::config::{Config, Loaded};
 use crate::kratix::Folders;
-use crate::outcome::Action;
-use crate::outcome::{Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, short};
+use crate::outcome::{Action, Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, short};
 use crate::outputs::{Outputs, Role};
 use crate::render::{refuse, wait};
 use crate::repository::{deliver, let_others_claim, module_of};

@@ -4,8 +4,7 @@
 
 use crate::config::Faulty;
 use crate::document::Unreadable;
-use crate::text::Span;
-use crate::text::is_deceptive;
+use crate::text::{Span, is_deceptive};
 use crate::violation::{Violation, told};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 

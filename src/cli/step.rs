@@ -8,8 +8,7 @@
 use super::ConfigArgs;
 use crate::commit::{self, Task};
 use crate::kratix::Folders;
-use crate::outcome::Action;
-use crate::outcome::Extent;
+use crate::outcome::{Action, Extent};
 use crate::render;
 use crate::track;
 use anyhow::Result;

@@ -4,8 +4,7 @@ mod builtin;
 mod rego;
 
 use super::changes::Changes;
-use crate::config::review::NOT_WAIVED;
-use crate::config::review::{PolicySettings, Waiver};
+use crate::config::review::{NOT_WAIVED, PolicySettings, Waiver};
 use crate::names::RootModule;
 use crate::request::Identity;
 use crate::review::finding::{Finding, Severity};

@@ -6,10 +6,10 @@
 //! closed is not opened again for the same content.
 
 use super::{Api, Commit, On, Overlay, PastCommit, Plan, Repository, Role, Snapshot, Tree, Tried, User, nullable};
+use crate::digest::{hex, sha256};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::Failure;
-use crate::outcome::Action;
-use crate::outcome::{Delivery, Outcome, PullRequest, PullRequestState};
+use crate::outcome::{Action, Delivery, Outcome, PullRequest, PullRequestState};
 use crate::promise::{self, Promise};
 use crate::repository::{REQUEST_TRAILER, inventory, message, subject};
 use crate::request::Identity;
@@ -112,12 +112,7 @@ fn name_of_branch(prefix: &str, request: &Identity) -> String {
     if name.len() <= MAX_BRANCH && git2::Reference::is_valid_name(&format!("refs/heads/{name}")) {
         return name;
     }
-    let digest = hex(ring::digest::digest(&SHA256, name.as_bytes()).as_ref());
-    format!("{prefix}/{}/{}", request.kind.lower(), &digest[..32])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{prefix}/{}/{}", request.kind.lower(), &sha256(name.as_bytes())[..32])
 }
 
 /// What a branch holds beside its base.
