@@ -32,10 +32,22 @@ pub fn client(authority: Option<&[u8]>, timeout: Duration, direct: bool) -> Resu
     builder.build().context("cannot make an HTTP client")
 }
 
-/// Asks for several things at once, and gives the answers in their order.
-pub fn at_once<T: Sync, R: Send>(what: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    std::thread::scope(|scope| {
-        let running: Vec<_> = what.iter().map(|one| scope.spawn(|| ask(one))).collect();
-        running.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).collect()
-    })
+/// Asks for several things, so many at once, and gives the answers in their order.
+///
+/// # Errors
+/// The first of `ask`, behind which no more is asked.
+pub fn at_once<T: Sync, R: Send, E: Send>(
+    number: usize,
+    what: &[T],
+    ask: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let mut answers = Vec::with_capacity(what.len());
+    for some in what.chunks(number) {
+        let some: Result<Vec<R>, E> = std::thread::scope(|scope| {
+            let running: Vec<_> = some.iter().map(|one| scope.spawn(|| ask(one))).collect();
+            running.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).collect()
+        });
+        answers.extend(some?);
+    }
+    Ok(answers)
 }

@@ -66,7 +66,8 @@ pub fn read(object: &Node) -> Result<Request<'_>, Vec<Violation>> {
 /// A text that names none, and a kind that nobody promises.
 pub fn identify(text: &str) -> Result<Identity, Refusal> {
     let (kind, rest) = text.split_once([' ', '/']).unwrap_or((text, ""));
-    if !rest.contains('/') {
+    let parts: Vec<_> = std::iter::once(kind).chain(rest.split('/')).collect();
+    if parts.len() != 3 || parts.contains(&"") {
         return Err(Refusal::new("identity", format!("{} names no request", quote(text)))
             .help("write it as in `Team default/alpha` or `team/default/alpha`"));
     }

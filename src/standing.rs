@@ -3,20 +3,23 @@
 use crate::config::Config;
 use crate::http::at_once;
 use crate::kratix::Folders;
-use crate::outcome::Action;
-use crate::outcome::PullRequest;
+use crate::outcome::{Action, PullRequest};
 use crate::outputs::Role;
-use crate::promise::identify;
+use crate::promise::{find, identify};
 use crate::repository::{Held, Holdings, hold};
 use crate::request::Identity;
-use crate::status::{Condition, Fault, Report, Status};
+use crate::status::{Condition, Fault, Phase, Report, Status};
 use crate::track::{Progress, deciding, judge};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+/// The phase of a request of which it cannot be said how far it is.
+pub const UNKNOWN: &str = "unknown";
 
 /// How one request stands.
 #[derive(Debug, Serialize)]
@@ -24,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub struct Standing {
     /// Which one.
     pub request: Identity,
-    /// How far it is: a [`crate::status::Phase`], or `wrong`, `refused`, `waiting`, `delivering`, `rendered`, `unknown`.
+    /// How far it is: a [`crate::status::Phase`], or `wrong`, `refused`, `delivering`, `rendered`, [`UNKNOWN`].
     pub phase: &'static str,
     /// What is true, and what to do next.
     pub message: String,
@@ -51,7 +54,7 @@ pub struct Standing {
     pub drift: Vec<String>,
 }
 
-/// Every request that was found, by identity, and what could not be read, in a sentence each.
+/// Every request that was found, by identity, and what could not be read and is of nobody that is known, in a sentence each.
 #[derive(Default)]
 pub struct Standings {
     /// By identity.
@@ -69,19 +72,23 @@ pub fn of_workspace(workspace: &Path) -> Result<Standings> {
     for (folder, path) in folders_of_requests(&workspace.join("requests"))? {
         let Ok(request) = identify(&path) else { continue };
         let folders = Folders::below(&folder);
-        if !folders.has_status() {
-            continue;
-        }
-        match folders.read_status() {
-            Ok(status) => standings.requests.push(Standing::of_status(request, status)),
-            Err(error) => standings.notes.push(format!("{error:#}")),
-        }
+        standings.requests.push(match folders.read_status() {
+            _ if !folders.has_status() => Standing::unknown(
+                request,
+                "its run has not ended: it goes on, or was interrupted; run it again".to_owned(),
+            ),
+            Ok(status) if status.conditions.is_empty() => {
+                Standing::unknown(request, "its status says nothing: run it again".to_owned())
+            }
+            Ok(status) => Standing::of_status(request, status),
+            Err(error) => Standing::unknown(request, format!("{error:#}; run it again, which writes it anew")),
+        });
     }
     standings.requests.sort_by(|a, b| a.request.cmp(&b.request));
     Ok(standings)
 }
 
-/// The folder of every request in a workspace, and the path of its identity.
+/// The folder of every request in a workspace, and the path of its identity; none where there is no workspace.
 ///
 /// # Errors
 /// A folder that cannot be read.
@@ -90,15 +97,23 @@ pub fn folders_of_requests(requests: &Path) -> Result<Vec<(PathBuf, String)>> {
     for _ in 0..3 {
         let mut below = Vec::new();
         for (folder, name) in folders {
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            let reading = || format!("cannot read {}", folder.display());
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                // A file that somebody has put there is no request.
+                Err(error) if error.kind() == ErrorKind::NotADirectory && !name.is_empty() => continue,
+                Err(error) => return Err(error).with_context(reading),
+            };
             for entry in entries {
-                let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+                let path = entry.with_context(reading)?.path();
                 let own = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 below.push((path, if name.is_empty() { own } else { format!("{name}/{own}") }));
             }
         }
         folders = below;
     }
+    folders.retain(|(folder, _)| folder.is_dir());
     folders.sort();
     Ok(folders)
 }
@@ -106,48 +121,28 @@ pub fn folders_of_requests(requests: &Path) -> Result<Vec<(PathBuf, String)>> {
 /// Reads what the repositories of a configuration hold, and what became of it.
 ///
 /// # Errors
-/// A repository that is not there or cannot be read.
+/// A repository or branch that is not there or cannot be read.
 pub fn of_repositories(config: &Config) -> Result<Standings> {
-    let mut all = BTreeMap::new();
+    let (mut all, mut notes) = (BTreeMap::new(), Vec::new());
     for (role, remote) in &config.repositories {
-        let holdings = hold(*role, remote, &config.patience)
+        let mut holdings = hold(*role, remote, &config.patience)
             .with_context(|| format!("cannot read what {} holds", role.as_str()))?;
+        notes.extend(holdings.notes.drain(..).map(|note| format!("{}: {note}", role.as_str())));
         all.insert(*role, holdings);
     }
-    let notes = all.values_mut().flat_map(|holdings| std::mem::take(&mut holdings.notes)).collect();
     let held: BTreeSet<_> = all.values().flat_map(|holdings| holdings.requests.keys().cloned()).collect();
-    let mut requests = Vec::new();
-    for eight in held.into_iter().collect::<Vec<_>>().chunks(8) {
-        requests.extend(at_once(eight, |request| Standing::of_holdings(config, request, &all)));
-    }
+    let held: Vec<_> = held.into_iter().collect();
+    let requests = at_once(8, &held, |request| anyhow::Ok(Standing::of_holdings(config, request, &all)))?;
     Ok(Standings { requests, notes })
 }
 
 impl Standing {
-    fn of_status(request: Identity, status: Status) -> Self {
-        let (phase, message) = (phase_of(&status), status.message);
-        let progress = status.goldpath;
-        let mut pulls = progress.repositories.into_values().filter_map(|delivered| delivered.pull_request);
+    /// Of a request of which it cannot be said how far it is.
+    fn unknown(request: Identity, message: String) -> Self {
         Self {
             request,
-            phase,
+            phase: UNKNOWN,
             message,
-            deletion: false,
-            since: status.conditions.iter().map(|condition| condition.last_transition_time).max(),
-            pull_request: pulls.next_back(),
-            plan: progress.plan,
-            violations: progress.violations,
-            warnings: progress.warnings,
-            drift: progress.drift,
-        }
-    }
-
-    fn of_holdings(config: &Config, request: &Identity, all: &BTreeMap<Role, Holdings>) -> Self {
-        let (mut found, mut missing, mut pull_request, mut deletion) = (Vec::new(), Vec::new(), None, false);
-        let mut standing = Self {
-            request: request.clone(),
-            phase: "unknown",
-            message: String::new(),
             deletion: false,
             since: None,
             pull_request: None,
@@ -155,34 +150,66 @@ impl Standing {
             violations: Vec::new(),
             warnings: Vec::new(),
             drift: Vec::new(),
-        };
+        }
+    }
+
+    fn of_status(request: Identity, status: Status) -> Self {
+        let (phase, message) = phase_of(&status);
+        let message = message.unwrap_or(&status.message).to_owned();
+        let since = status.conditions.iter().map(|condition| condition.last_transition_time).max();
+        let progress = status.goldpath;
+        let mut pulls = progress.repositories.into_values().filter_map(|delivered| delivered.pull_request);
+        Self {
+            phase,
+            since,
+            pull_request: pulls.next_back(),
+            plan: progress.plan,
+            violations: progress.violations,
+            warnings: progress.warnings,
+            drift: progress.drift,
+            ..Self::unknown(request, message)
+        }
+    }
+
+    fn of_holdings(config: &Config, request: &Identity, all: &BTreeMap<Role, Holdings>) -> Self {
+        let mut standing = Self::unknown(request.clone(), String::new());
+        if find(request.kind.as_str()).is_err() {
+            standing.message = format!("this Goldpath has no Promise for {}: ask one that has", request.kind);
+            return standing;
+        }
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
         for (role, holdings) in all {
             match look(config, *role, request, holdings) {
                 Ok(Some((held, progress))) => {
-                    deletion |= held.action == Action::Delete;
-                    pull_request = held.delivered.pull_request.or(pull_request);
+                    standing.deletion |= held.action == Action::Delete;
+                    standing.pull_request = held.delivered.pull_request.or(standing.pull_request);
+                    standing.drift.extend(held.gone.iter().map(|path| format!("{}: {path}", role.as_str())));
                     found.push(progress);
                 }
                 Ok(None) => missing.push(role.as_str()),
                 Err(error) => {
-                    standing.message = format!("cannot follow what happens in {}: {error:#}", role.as_str());
+                    standing.message = format!("cannot tell what {} holds of it: {error:#}", role.as_str());
                     return standing;
                 }
             }
         }
         let Some(progress) = deciding(&mut found) else { return standing };
         (standing.phase, standing.since) = (progress.phase.as_str(), progress.since);
-        standing.message = match deletion {
-            true => format!("it is being deleted: {}", progress.message),
-            false => progress.message.clone(),
-        };
+        standing.message.clone_from(&progress.message);
         standing.plan = progress.plan.take();
-        standing.drift.extend(found.iter_mut().filter_map(|progress| progress.drift.take()));
-        if !deletion && let [missing, ..] = missing.as_slice() {
-            standing.phase = "delivering";
-            standing.message = format!("it is not in {missing}: its next run delivers it there");
+        if let Some(gone) = standing.drift.first() {
+            standing.message += &format!("; `{gone}` is gone from there: its next run puts it back");
         }
-        Self { deletion, pull_request, ..standing }
+        standing.drift.extend(found.iter_mut().filter_map(|progress| progress.drift.take()));
+        match missing.first() {
+            _ if standing.deletion => standing.message = format!("it is being deleted: {}", standing.message),
+            Some(missing) => {
+                standing.phase = "delivering";
+                standing.message = format!("it is not in {missing}: its next run delivers it there");
+            }
+            None => {}
+        }
+        standing
     }
 }
 
@@ -190,7 +217,8 @@ impl Standing {
 fn look(config: &Config, role: Role, request: &Identity, holdings: &Holdings) -> Result<Option<(Held, Progress)>> {
     let remote = config.repositories.get(&role).context("it was read from the configuration")?;
     let held = match (holdings.requests.get(request), &holdings.survey) {
-        (Some(held), _) => Some(held.clone()),
+        (Some(Err(damage)), _) => bail!("{damage}"),
+        (Some(Ok(held)), _) => Some(held.clone()),
         (None, Some(survey)) => survey.declined(request)?,
         (None, None) => None,
     };
@@ -199,20 +227,25 @@ fn look(config: &Config, role: Role, request: &Identity, holdings: &Holdings) ->
     Ok(Some((held, progress)))
 }
 
-/// How far a request is by its status, in a word.
-fn phase_of(status: &Status) -> &'static str {
+/// How far a request is by its status, in a word, and what to say of that where it is not the status's own message.
+fn phase_of(status: &Status) -> (&'static str, Option<&str>) {
     let find = |name: &str| status.conditions.iter().find(|condition| condition.r#type == name);
-    let is_false = |condition: &&Condition| condition.status == "False";
-    match (find("Rendered").filter(is_false), find("Delivered").filter(is_false)) {
-        (Some(rendered), _) if rendered.reason == "RequestWrong" => "wrong",
-        (_, Some(delivered)) if delivered.reason == "RequestWrong" => "refused",
-        (_, Some(delivered)) if delivered.reason == "Declined" => "closed",
-        (_, Some(delivered)) if delivered.reason == "Delivering" => "delivering",
-        (Some(_), _) | (_, Some(_)) => "waiting",
-        (None, None) => match status.goldpath.phase {
-            Some(phase) => phase.as_str(),
-            None if find("Delivered").is_some() => "delivered",
-            None => "rendered",
+    let stop = |name: &str| find(name).filter(|condition| condition.status == "False");
+    let stops = [stop("Delivered"), stop("Rendered")];
+    // One of the two may be of an earlier run: the message is that of the last.
+    let is_last = |condition: &&Condition| status.message.contains(&condition.message);
+    let stop = stops.into_iter().flatten().find(is_last).or(stops[0]).or(stops[1]);
+    match stop.map(|condition| (condition.r#type.as_str(), condition.reason.as_str(), condition)) {
+        Some(("Rendered", "RequestWrong", _)) => ("wrong", None),
+        Some((_, "RequestWrong", _)) => ("refused", None),
+        Some((_, "Declined", _)) => (Phase::Closed.as_str(), None),
+        Some((_, "Delivering", _)) => ("delivering", None),
+        // The status says that it is tried again, which nobody does here.
+        Some((.., condition)) => (Phase::Failed.as_str(), Some(&condition.message)),
+        None => match status.goldpath.phase {
+            Some(phase) => (phase.as_str(), None),
+            None if find("Delivered").is_some() => (Phase::Delivered.as_str(), None),
+            None => ("rendered", None),
         },
     }
 }

@@ -6,8 +6,7 @@
 
 use crate::config::{Config, Delivery, Loaded, Remote};
 use crate::kratix::Folders;
-use crate::outcome::Action;
-use crate::outcome::PullRequestState;
+use crate::outcome::{Action, PullRequestState};
 use crate::outputs::Role;
 use crate::repository::{Held, Pull, Sight, Survey, look};
 use crate::request::Identity;
@@ -226,7 +225,7 @@ pub fn judge(
     request: &Identity,
     held: &mut Held,
 ) -> Result<Progress> {
-    let Held { action, delivered, since } = held;
+    let Held { action, delivered, since, gone: _ } = held;
     let (Remote::Gitea(remote), Some(survey)) = (remote, survey) else {
         return Ok(Progress { since: *since, ..delivered_unseen(role, *action) });
     };

@@ -7,8 +7,8 @@ use crate::config::Remote;
 use crate::outcome::PullRequestState;
 use crate::outputs::Role;
 use crate::promise::identify;
-use crate::request::Identity;
-use crate::standing::{Standing, Standings, of_repositories, of_workspace};
+use crate::standing::{Standing, Standings, UNKNOWN, of_repositories, of_workspace};
+use crate::text::quote;
 use crate::violation::Refusal;
 use anyhow::{Result, bail};
 use clap::builder::styling::{AnsiColor, Style};
@@ -53,7 +53,7 @@ enum Columns {
 pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
     let (Standings { requests, notes }, place) = read(&arguments.place)?;
     print(&match arguments.output {
-        Columns::Json => json(&requests.iter().collect::<Vec<_>>())?,
+        Columns::Json => json(&requests)?,
         Columns::Name => requests.iter().map(|standing| format!("{}\n", standing.request.path())).collect(),
         Columns::Text | Columns::Wide => table(&requests, arguments.output == Columns::Wide)?,
     })?;
@@ -61,14 +61,24 @@ pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
 }
 
 pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
-    let wanted: Vec<Identity> = arguments.requests.iter().map(|text| parse(text)).collect::<Result<_, _>>()?;
-    let (Standings { mut requests, notes }, place) = read(&arguments.place)?;
-    if let Some(missing) = wanted.iter().find(|wanted| requests.iter().all(|standing| standing.request != **wanted)) {
-        bail!("no {missing} is in {place}: `goldpath list` shows what is");
+    let wanted: Vec<String> = arguments.requests.iter().map(|text| whole(text)).collect();
+    let (Standings { mut requests, mut notes }, place) = read(&arguments.place)?;
+    if let Some(missing) = wanted.iter().find(|path| requests.iter().all(|standing| standing.request.path() != **path))
+    {
+        end(&place, &requests, &notes);
+        match identify(missing) {
+            Ok(missing) => bail!("no {missing} is in {place}: `goldpath list` shows what is"),
+            Err(Refusal { message, help: Some(help), .. }) => bail!("{message}; {help}"),
+            Err(Refusal { message, .. }) => bail!("{}: {message}", quote(missing)),
+        }
     }
-    requests.retain(|standing| wanted.is_empty() || wanted.contains(&standing.request));
+    if !wanted.is_empty() {
+        requests.retain(|standing| wanted.contains(&standing.request.path()));
+        // They are of others.
+        notes.clear();
+    }
     print(&match arguments.output {
-        Output::Json => json(&requests.iter().collect::<Vec<_>>())?,
+        Output::Json => json(&requests)?,
         Output::Text => {
             let now = commit::now()?;
             requests.iter().map(|standing| block(standing, now)).collect::<Vec<_>>().join("\n")
@@ -80,13 +90,16 @@ pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
 /// Reads how requests stand, and tells where that was read.
 fn read(place: &PlaceArgs) -> Result<(Standings, String)> {
     let mut config = place.config.load()?;
+    if Role::ALL.iter().any(|role| !config.repositories.contains_key(role)) {
+        place.check_workspace()?;
+    }
     if config.repositories.is_empty() {
         let name = one_line(&format!("the workspace {}", place.workspace.display()));
         return Ok((of_workspace(&place.workspace)?, name));
     }
     // As `run` has it, what the configuration does not name is in the workspace.
     for role in Role::ALL {
-        let path = place.workspace.join(format!("{}.git", role.as_str()));
+        let path = place.repository(role);
         if path.join("HEAD").exists() {
             config.repositories.entry(role).or_insert_with(|| Remote::at(&path));
         }
@@ -94,24 +107,16 @@ fn read(place: &PlaceArgs) -> Result<(Standings, String)> {
     Ok((of_repositories(&config)?, "the repositories".to_owned()))
 }
 
-/// A request as people write it: the namespace may be left out, and the kind be in lower case.
-fn parse(text: &str) -> Result<Identity, anyhow::Error> {
-    let whole = match text.split_once('/') {
-        Some((kind, name)) if !name.contains('/') && !kind.contains(' ') => format!("{kind}/default/{name}"),
-        _ => text.to_owned(),
-    };
-    identify(&whole).map_err(|refusal: Refusal| {
-        anyhow::anyhow!(
-            "{}; {}",
-            refusal.message,
-            refusal.help.unwrap_or_else(|| "`goldpath list` shows what is".to_owned())
-        )
-    })
+/// The path of a request as people write it: the namespace may be left out, and the kind be as it is shown.
+fn whole(text: &str) -> String {
+    let Some((kind, rest)) = text.split_once([' ', '/']) else { return text.to_owned() };
+    let namespace = if rest.contains('/') { "" } else { "default/" };
+    format!("{}/{namespace}{rest}", kind.to_lowercase())
 }
 
 /// Tells what is missing from what was printed. What could not be found out is no success.
 fn end(place: &str, shown: &[Standing], notes: &[String]) -> ExitCode {
-    let is_all = notes.is_empty() && shown.iter().all(|standing| standing.phase != "unknown");
+    let is_all = notes.is_empty() && shown.iter().all(|standing| standing.phase != UNKNOWN);
     for note in notes {
         tell(&format!("error: {}\n", one_line(note)));
     }
@@ -121,7 +126,7 @@ fn end(place: &str, shown: &[Standing], notes: &[String]) -> ExitCode {
     if is_all { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-fn json(standings: &[&Standing]) -> Result<String> {
+fn json(standings: &[Standing]) -> Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(standings)?))
 }
 
@@ -197,7 +202,7 @@ fn block(standing: &Standing, now: Timestamp) -> String {
 fn style_of(phase: &str) -> Style {
     match phase {
         "applied" | "delivered" => AnsiColor::Green.on_default(),
-        "failed" | "wrong" | "refused" | "closed" | "conflicted" | "unknown" => AnsiColor::BrightRed.on_default(),
+        "failed" | "wrong" | "refused" | "closed" | "conflicted" | UNKNOWN => AnsiColor::BrightRed.on_default(),
         _ => AnsiColor::Yellow.on_default(),
     }
 }

@@ -11,8 +11,7 @@ use super::{ConfigArgs, FAILED, Files, Output, print, prune, tell};
 use crate::commit::{self, Task};
 use crate::config::{Config, Remote};
 use crate::file_tree::write_file;
-use crate::outcome::Action;
-use crate::outcome::Extent;
+use crate::outcome::{Action, Extent};
 use crate::outputs::Role;
 use crate::promise::PROMISES;
 use crate::repository::{Batch, create_repository};
@@ -89,6 +88,35 @@ pub(super) struct PlaceArgs {
     pub workspace: PathBuf,
 }
 
+impl PlaceArgs {
+    /// Where the repository is that the configuration does not name.
+    pub fn repository(&self, role: Role) -> PathBuf {
+        self.workspace.join(format!("{}.git", role.as_str()))
+    }
+
+    /// Refuses what is another's folder: a git repository, and in the clone of one that is delivered to, the folder of the
+    /// workspace's name, which holds the inventories.
+    ///
+    /// # Errors
+    /// Such a folder.
+    pub fn check_workspace(&self) -> Result<()> {
+        let folder = &self.workspace;
+        let help = "run this elsewhere, or name another folder with `--workspace`";
+        for promise in &PROMISES {
+            let inventories = folder.join(promise.name);
+            ensure!(
+                !inventories.exists(),
+                "{} is no workspace: it holds {}, as the clone of a repository that Goldpath delivers to does; {help}",
+                folder.display(),
+                inventories.display()
+            );
+        }
+        let is_repository = [".git", "objects"].iter().any(|name| folder.join(name).exists());
+        ensure!(!is_repository, "{} is no workspace, it is a git repository: {help}", folder.display());
+        Ok(())
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { files, place, delete, prune, yes, dry_run, diff, quiet, verbose, output } = arguments;
     let extent = if *dry_run { Extent::DryRun } else { Extent::Whole };
@@ -127,6 +155,7 @@ enum Pruning {
 
 fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown: &Shown) -> Result<Ended> {
     let mut config = place.config.load()?;
+    place.check_workspace()?;
     let Sources { sources, mut notes } = requests::read(files, !matches!(pruning, Pruning::No))?;
     let Task { action, extent, .. } = task;
     // A dry run neither makes a workspace nor waits for one.
@@ -134,10 +163,9 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
     let _lock = if dry_workspace.is_none() { Some(open_workspace(&place.workspace)?) } else { None };
     for role in Role::ALL {
         if let btree_map::Entry::Vacant(entry) = config.repositories.entry(role) {
-            let name = format!("{}.git", role.as_str());
-            let mut path = place.workspace.join(&name);
+            let mut path = place.repository(role);
             if let Some(dry) = dry_workspace.as_ref().filter(|_| !path.join("HEAD").exists()) {
-                path = dry.path().join(&name);
+                path = dry.path().join(role.as_str());
             }
             create_repository(&path, "main")?;
             entry.insert(Remote::at(&path));
@@ -205,19 +233,8 @@ fn check(sources: &[Source], config: &Config, action: Action) -> Vec<Verdict> {
     }
 }
 
-/// Makes the workspace, which no git repository that it may be in takes in, and waits until no other run uses it. In a clone of
-/// a repository that is delivered to, the folder of its name holds inventories.
+/// Makes the workspace, which no git repository that it may be in takes in, and waits until no other run uses it.
 fn open_workspace(folder: &Path) -> Result<File> {
-    for promise in &PROMISES {
-        let inventories = folder.join(promise.name);
-        ensure!(
-            !inventories.exists(),
-            "{} is no workspace: it holds {}, as the clone of a repository that Goldpath delivers to does; run this elsewhere, or \
-             name another folder with `--workspace`",
-            folder.display(),
-            inventories.display()
-        );
-    }
     let ignore = folder.join(".gitignore");
     if !ignore.exists() {
         write_file(&ignore, b"*\n")?;

@@ -13,8 +13,7 @@ use super::inventory::{self, Plan, Tree, Unplanned};
 use crate::config::{GitRemote, Location};
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
-use crate::outcome::Author;
-use crate::outcome::{Delivery, Outcome, Undelivered};
+use crate::outcome::{Author, Delivery, Outcome, Undelivered};
 use crate::outputs::Role;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use git2::build::TreeUpdateBuilder;
@@ -191,13 +190,17 @@ impl Branch {
         Ok((plan, diff))
     }
 
-    /// Reads what the branch holds.
+    /// Reads what the branch holds: nothing in a repository that is still empty.
     ///
     /// # Errors
-    /// What `read` fails at.
+    /// A branch that is not there though others are; what `read` fails at.
     pub fn with_tree<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
         let reading = || format!("cannot read the repository {}", self.remote.url);
-        let tree = self.tree_of(self.head()?).with_context(reading)?;
+        let head = self.head()?;
+        if head.is_none() && self.repository.branches(None)?.next().is_some() {
+            return Err(anyhow!("it has no branch `{}`", self.remote.branch)).with_context(reading);
+        }
+        let tree = self.tree_of(head).with_context(reading)?;
         read(&Snapshot { repository: &self.repository, tree, read: RefCell::default() }).with_context(reading)
     }
 

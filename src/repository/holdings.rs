@@ -22,14 +22,23 @@ pub struct Held {
     pub delivered: Delivered,
     /// When the branch last changed for it, where its history is here.
     pub since: Option<Timestamp>,
+    /// Its files that the branch has not, where all of them are here to be looked at.
+    pub gone: Vec<RelativePath>,
+}
+
+impl Held {
+    /// Of a request that is to be there, or not, and nothing else yet.
+    pub fn new(action: Action, delivered: Delivered) -> Self {
+        Self { action, delivered, since: None, gone: Vec::new() }
+    }
 }
 
 /// What a repository holds.
 #[derive(Default)]
 pub struct Holdings {
-    /// By request.
-    pub requests: BTreeMap<Identity, Held>,
-    /// What could not be read, in a sentence each.
+    /// By request: what there is, or why that cannot be read.
+    pub requests: BTreeMap<Identity, Result<Held, String>>,
+    /// What could not be read and is of nobody that is known, in a sentence each.
     pub notes: Vec<String>,
     /// Where more can be asked of each; nothing where the repository is only git.
     pub survey: Option<gitea::Survey>,
@@ -38,52 +47,52 @@ pub struct Holdings {
 /// Reads what a repository holds.
 ///
 /// # Errors
-/// A repository that is not there or cannot be read.
+/// A repository or branch that is not there or cannot be read.
 pub fn hold(role: Role, remote: &Remote, patience: &Patience) -> Result<Holdings> {
-    let mut holdings = match remote {
+    match remote {
         Remote::Git(remote) => {
             let branch = git::Branch::open(remote)?;
-            let mut holdings = branch.with_tree(|tree| Holdings::read(role, tree))?;
-            let times = branch.last_changes(&holdings.inventories()?)?;
-            for (request, held) in &mut holdings.requests {
-                held.since = times.get(&inventory::path_of(request)?).copied();
+            let mut holdings = branch.with_tree(|tree| Holdings::read(role, tree, true))?;
+            let paths = holdings.requests.keys().map(inventory::path_of).collect::<Result<Vec<_>>>()?;
+            let times = branch.last_changes(&paths)?;
+            for (held, path) in holdings.requests.values_mut().zip(&paths) {
+                held.iter_mut().for_each(|held| held.since = times.get(path).copied());
             }
-            holdings
+            Ok(holdings)
         }
-        Remote::Gitea(remote) => gitea::Survey::open(remote, patience)?.hold(role)?,
-    };
-    holdings.notes.sort();
-    Ok(holdings)
+        Remote::Gitea(remote) => gitea::Survey::open(remote, patience)?.hold(role),
+    }
 }
 
 impl Holdings {
-    /// Reads every inventory of a tree.
+    /// Reads every inventory of a tree, and looks for the files that they list if `is_here`: elsewhere each look is a call.
     ///
     /// # Errors
     /// A tree that cannot be read.
-    pub(super) fn read(role: Role, tree: &impl Tree) -> Result<Self> {
+    pub(super) fn read(role: Role, tree: &impl Tree, is_here: bool) -> Result<Self> {
         let mut holdings = Self::default();
         let paths = inventory::inventories(tree)?;
         tree.read_ahead(&paths)?;
         for path in paths {
             let Some(content) = tree.read(&path)? else { continue };
-            match inventory::parse(&path, &content) {
-                Ok(inventory) => {
+            match (inventory::parse(&path, &content), inventory::identity_of(&path)) {
+                (Ok(inventory), _) => {
                     let module = module_of(role, inventory.files.iter());
-                    let delivered =
-                        Delivered { commit: None, files: inventory.files.len(), module, pull_request: None };
-                    let held = Held { action: Action::Configure, delivered, since: None };
-                    holdings.requests.insert(inventory.request, held);
+                    let files = inventory.files.len();
+                    let mut held =
+                        Held::new(Action::Configure, Delivered { commit: None, files, module, pull_request: None });
+                    for file in inventory.files.into_iter().filter(|_| is_here) {
+                        if !tree.has(&file)? {
+                            held.gone.push(file);
+                        }
+                    }
+                    holdings.requests.insert(inventory.request, Ok(held));
                 }
-                Err(error) => holdings.notes.push(format!("{error:#}")),
+                (Err(error), Some(request)) => drop(holdings.requests.insert(request, Err(format!("{error:#}")))),
+                (Err(error), None) => holdings.notes.push(format!("{error:#}")),
             }
         }
         Ok(holdings)
-    }
-
-    /// Where the inventories are that were read.
-    fn inventories(&self) -> Result<Vec<RelativePath>> {
-        self.requests.keys().map(inventory::path_of).collect()
     }
 }
 

@@ -414,6 +414,12 @@ pub fn path_of(request: &Identity) -> Result<RelativePath> {
     RelativePath::parse(&format!("{FOLDER}/{}.yaml", request.path()))
 }
 
+/// Whose inventory is at a path that [`path_of`] gives, if somebody promises its kind.
+pub fn identity_of(path: &RelativePath) -> Option<Identity> {
+    let rest = path.as_str().strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".yaml")?;
+    promise::identify(rest).ok()
+}
+
 /// Whether a path is one that [`path_of`] gives.
 pub fn is_inventory(path: &str) -> bool {
     path.strip_prefix(FOLDER).is_some_and(|rest| rest.ends_with(".yaml") && rest.matches('/').count() == 3)

@@ -646,13 +646,83 @@ fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
         |name: &str| held.as_array().unwrap().iter().find(|h| h["request"]["name"] == name).map(|h| &h["phase"]);
     assert_eq!(
         [phase("t1"), phase("t2"), phase("t3")],
-        [Some("delivering"), Some("delivered"), Some("delivering")]
+        [Some("unknown"), Some("delivered"), Some("delivering")]
             .map(|p| p.map(Value::from))
             .each_ref()
             .map(Option::as_ref)
     );
-    assert!(told.starts_with("error: the inventory `.goldpath/team/default/t1.yaml` is damaged"), "{told}");
-    assert_eq!(code, Some(2));
+    let why = "cannot tell what catalog holds of it: the inventory `.goldpath/team/default/t1.yaml` is damaged";
+    assert!(held[0]["message"].as_str().unwrap().starts_with(why), "{held}");
+    assert_eq!((told.as_str(), code), ("", Some(2)));
+    // Others are not to blame for it.
+    let status = |name: &str| three.run(&["status", name, "--config", "platform.yaml"]);
+    assert_eq!((status("team/t1").status.code(), status("team/t2").status.code()), (Some(2), Some(0)));
+
+    // What is on no branch, of a kind that nobody promises, or gone.
+    three.by_hand("catalog", |clone| {
+        let inventory = |kind: &str| format!("request: {{kind: {kind}, namespace: default, name: x}}\nfiles: []\n");
+        for (folder, text) in [("foo", inventory("Foo")), ("bar", "\u{1}".to_owned())] {
+            fs::create_dir_all(clone.join(format!(".goldpath/{folder}/default"))).unwrap();
+            fs::write(clone.join(format!(".goldpath/{folder}/default/x.yaml")), text).unwrap();
+        }
+        fs::remove_file(clone.join("teams/id2.yaml")).unwrap();
+    });
+    let (held, told, code) = list();
+    let of = |name: &str| held.as_array().unwrap().iter().find(|held| held["request"]["name"] == name).unwrap();
+    assert_eq!(of("x")["message"], "this Goldpath has no Promise for Foo: ask one that has");
+    assert_eq!(
+        (&of("t2")["phase"], &of("t2")["drift"]),
+        (&"delivered".into(), &serde_json::json!(["catalog: teams/id2.yaml"]))
+    );
+    assert!(of("t2")["message"].as_str().unwrap().contains("`catalog: teams/id2.yaml` is gone from there"), "{held}");
+    assert!(told.starts_with("error: catalog: the inventory `.goldpath/bar/default/x.yaml` is damaged"), "{told}");
+    assert_eq!((code, status("foo/x").status.code(), status("team/t2").status.code()), (Some(2), Some(2), Some(0)));
+    three.write("branch.yaml", &config.replace("catalog: {", "catalog: {branch: nope, "));
+    let branch = three.run(&["list", "--config", "branch.yaml"]);
+    assert!(branch.status.code() == Some(2) && stderr(&branch).ends_with("it has no branch `nope`\n"), "{branch:?}");
+}
+
+#[test]
+fn what_a_workspace_does_not_say_is_unknown() {
+    let three = Three::new();
+    let metadata = |n: u32, name: &str| format!(".goldpath/requests/team/default/t{n}/metadata/{name}");
+    fs::remove_file(three.0.path().join(metadata(1, "status.yaml"))).unwrap();
+    three.write(&metadata(2, "status.yaml"), "");
+    three.write(&metadata(3, "status.yaml"), "\u{1}: [");
+    three.write(".goldpath/requests/team/notes", "a file of somebody's");
+    let list = three.run(&["list"]);
+    let text = stdout(&list);
+    assert_eq!((list.status.code(), text.matches(" unknown ").count()), (Some(2), 3), "{list:?}");
+    for why in [
+        "its run has not ended: it goes on, or was interrupted",
+        "its status says nothing: run it again",
+        "cannot read",
+    ] {
+        assert!(text.contains(why), "{text}");
+    }
+    let status = three.run(&["status", "team/t3"]);
+    assert!(status.status.code() == Some(2) && stdout(&status).contains("t3/metadata/status.yaml"), "{status:?}");
+    assert!(three.run(&["run", "t"]).status.success() && three.run(&["status", "team/t3"]).status.success());
+
+    // A run that failed is tried again by nobody here, and a refused one is not a wrong one.
+    three.by_hand("catalog", |clone| fs::write(clone.join(".goldpath/team/default/t1.yaml"), "\u{1}").unwrap());
+    three.write("t/1.yaml", &team("t1", "id1", ", description: other"));
+    three.write("t/2.yaml", &team("t2", "id22", ""));
+    assert_eq!(three.run(&["run", "t"]).status.code(), Some(2));
+    let held: Value = serde_json::from_slice(&three.run(&["list", "-o", "json"]).stdout).unwrap();
+    assert_eq!([&held[0]["phase"], &held[1]["phase"]], ["failed", "refused"], "{held}");
+    assert!(!held[0]["message"].as_str().unwrap().contains("tries again by itself"), "{held}");
+
+    three.write("file", "");
+    let file = three.run(&["list", "--workspace", "file"]);
+    assert!(file.status.code() == Some(2) && stderr(&file).starts_with("error: cannot read file/requests"), "{file:?}");
+    for name in ["team/", "/", "", "team/a/b/c"] {
+        let status = three.run(&["status", name]);
+        assert!(
+            status.status.code() == Some(2) && stderr(&status).contains("names no request; write it as in"),
+            "{status:?}"
+        );
+    }
 }
 
 #[test]
@@ -665,6 +735,18 @@ fn a_clone_of_a_repository_that_is_delivered_to_is_no_workspace() {
     let why = "error: .goldpath is no workspace: it holds .goldpath/team, as the clone of a repository";
     assert!(run.status.code() == Some(2) && stderr(&run).starts_with(why), "{run:?}");
     assert!(!clone.path().join("c/.goldpath/lock").exists());
+    for arguments in [&["list"][..], &["status"], &["diff", "team.yaml"]] {
+        let output = goldpath(&clone.path().join("c"), arguments);
+        assert!(output.status.code() == Some(2) && stderr(&output).starts_with(why), "{output:?}");
+    }
+    let here = three.run(&["run", "t", "--workspace", clone.path().join("c").to_str().unwrap()]);
+    assert!(
+        here.status.code() == Some(2) && stderr(&here).contains("is no workspace, it is a git repository"),
+        "{here:?}"
+    );
+    let bare = three.run(&["run", "t", "--workspace", ".goldpath/catalog.git"]);
+    assert!(bare.status.code() == Some(2) && !three.0.path().join(".goldpath/catalog.git/lock").exists(), "{bare:?}");
+    assert!(!clone.path().join("c/.gitignore").exists());
     assert!(goldpath(&clone.path().join("c"), &["run", "team.yaml", "--workspace", "w"]).status.success());
 }
 

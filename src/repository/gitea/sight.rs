@@ -8,11 +8,15 @@ use crate::outcome::Action;
 use crate::repository::inventory;
 use crate::request::Identity;
 use crate::status::Delivered;
+use anyhow::{Context, ensure};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// What is wrong where [`Api::info`] finds nothing.
+pub const MISSING: &str = "there is no such repository: was it removed, or may the token no longer read it?";
 
 /// What became of a delivery to one repository.
 #[derive(Debug, Default)]
@@ -145,11 +149,7 @@ pub fn look(
         gitea: Gitea::open(remote, patience.call)?.until(Instant::now() + patience.deadline / 2),
         remote: remote.clone(),
     });
-    match api.gitea.get::<Info>(&api.path(&[]), &[])? {
-        None => anyhow::bail!("there is no such repository: was it removed, or may the token no longer read it?"),
-        Some(info) if info.archived => anyhow::bail!("it is archived: nothing can be merged until it is unarchived"),
-        Some(_) => {}
-    }
+    api.info()?.context(MISSING)?;
     let mut sight = api.look(delivered, request, state_owner, review_user)?;
     let files = match &delivered.commit {
         Some(commit) => files_of(&Snapshot::new(api.clone(), Some(commit.clone())), request)?,
@@ -171,6 +171,19 @@ fn files_of(snapshot: &Snapshot, request: &Identity) -> Result<BTreeSet<Relative
 }
 
 impl Api {
+    /// What Gitea says of the repository, if it is there.
+    ///
+    /// # Errors
+    /// One in which nothing can happen any more; a server that fails.
+    pub(super) fn info(&self) -> Result<Option<Info>> {
+        let info = self.gitea.get::<Info>(&self.path(&[]), &[])?;
+        ensure!(
+            info.as_ref().is_none_or(|info| !info.archived),
+            "it is archived: nothing can be merged until it is unarchived"
+        );
+        Ok(info)
+    }
+
     /// What became of a delivery, but for files that were changed since.
     pub fn look(
         self: &Arc<Self>,

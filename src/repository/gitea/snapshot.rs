@@ -196,11 +196,9 @@ impl Snapshot {
         let pages = first.total_count.div_ceil(entries.len().max(1));
         let (api, commit) = (&*self.api, self.commit.as_deref().unwrap_or_default());
         // Gitea works out the whole folder for each page: several at once take half the time.
-        for four in (2..=pages).collect::<Vec<_>>().chunks(4) {
-            for listing in at_once(four, |page| list(api, commit, folder, *page, below, PAGE)) {
-                entries.extend(listing?.map_or_else(Vec::new, |listing| listing.tree));
-            }
-        }
+        let rest: Vec<_> = (2..=pages).collect();
+        let listings = at_once(4, &rest, |page| list(api, commit, folder, *page, below, PAGE))?;
+        entries.extend(listings.into_iter().flatten().flat_map(|listing| listing.tree));
         Ok(entries)
     }
 
@@ -322,12 +320,9 @@ impl Tree for Snapshot {
             }
         }
         let api = &*self.api;
-        for eight in wanted.chunks(8) {
-            let files = at_once(eight, |(_, sha)| blob(api, sha));
-            for ((path, _), file) in eight.iter().zip(files) {
-                self.files.borrow_mut().insert((*path).clone(), Some(Rc::new(file?)));
-            }
-        }
+        let files = at_once(8, &wanted, |(_, sha)| blob(api, sha))?;
+        let files = wanted.iter().zip(files).map(|((path, _), file)| ((*path).clone(), Some(Rc::new(file))));
+        self.files.borrow_mut().extend(files);
         Ok(())
     }
 

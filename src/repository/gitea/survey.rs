@@ -1,7 +1,8 @@
 //! A repository that is asked about all of its requests.
 
 use super::pull_request::{PREFIXES, Pull, branch_of};
-use super::{Api, Failure, Gitea, Info, PastCommit, Sight, Snapshot, Touched};
+use super::sight::MISSING;
+use super::{Api, Failure, Gitea, PastCommit, Sight, Snapshot, Touched};
 use crate::config::{Delivery, GiteaRemote, Patience};
 use crate::file_tree::RelativePath;
 use crate::http::at_once;
@@ -11,7 +12,8 @@ use crate::promise::identify;
 use crate::repository::{Held, Holdings, REQUEST_TRAILER, module_of};
 use crate::request::Identity;
 use crate::status::Delivered;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often a call is made again that has no answer.
@@ -37,29 +39,34 @@ impl Survey {
     /// Reads what the branch holds, and what open pull requests propose.
     ///
     /// # Errors
-    /// A repository that is not there, a server that fails.
+    /// A repository or branch that is not there, a server that fails.
     pub fn hold(self, role: Role) -> Result<Holdings> {
         let api = &self.api;
-        match api.gitea.get::<Info>(&api.path(&[]), &[])? {
+        let branch = api.remote.branch.as_str();
+        let head = match api.info()? {
             // The first delivery makes it.
             None if api.remote.create => return Ok(Holdings { survey: Some(self), ..Holdings::default() }),
-            None => bail!("there is no such repository: was it removed, or may the token not read it?"),
-            Some(_) => {}
-        }
-        let branch = api.remote.branch.as_str();
-        let snapshot = Snapshot::new(api.clone(), api.head(branch)?);
-        let mut holdings = Holdings::read(role, &snapshot)?;
+            None => bail!(MISSING),
+            Some(info) if info.empty => None,
+            Some(_) => Some(api.head(branch)?.with_context(|| format!("it has no branch `{branch}`"))?),
+        };
+        let snapshot = Snapshot::new(api.clone(), head);
+        let mut holdings = Holdings::read(role, &snapshot, false)?;
         let mut pulls: Vec<Pull> = api.gitea.get_all(&api.path(&["pulls"]), &[("state", "open")])?;
         pulls.retain(|pull| pull.is_into(branch));
-        for eight in pulls.chunks(8) {
-            let known =
-                |request: &Identity| holdings.requests.get(request).and_then(|held| held.delivered.module.clone());
-            let found = at_once(eight, |pull| self.read(role, pull, known));
-            for (pull, found) in eight.iter().zip(found) {
-                let Some((request, action, module)) = found? else { continue };
-                let pull_request = pull.outcome(PullRequestState::Open);
-                let delivered = Delivered { commit: Some(pull.head.sha.clone()), files: 0, module, pull_request };
-                holdings.requests.insert(request, Held { action, delivered, since: None });
+        // Of two of one request, which somebody has opened again, the newer one is what it asks for.
+        pulls.sort_by_key(|pull| pull.number);
+        let known = |request: &Identity| holdings.requests.get(request)?.as_ref().ok()?.delivered.module.clone();
+        let found = at_once(8, &pulls, |pull| self.read(role, pull, known))?;
+        for (pull, (request, action, module)) in
+            pulls.iter().zip(found).filter_map(|(pull, found)| Some((pull, found?)))
+        {
+            let pull_request = pull.outcome(PullRequestState::Open);
+            let delivered = Delivered { commit: Some(pull.head.sha.clone()), files: 0, module, pull_request };
+            match holdings.requests.entry(request) {
+                // What is damaged is told as long as it is.
+                Entry::Occupied(entry) if entry.get().is_err() => {}
+                entry => drop(entry.insert_entry(Ok(Held::new(action, delivered)))),
             }
         }
         holdings.survey = Some(self);
@@ -113,7 +120,7 @@ impl Survey {
         Ok(pull.filter(|pull| !pull.is_open() && !pull.is_merged()).map(|pull| {
             let pull_request = pull.outcome(PullRequestState::Closed);
             let delivered = Delivered { commit: None, files: 0, module: None, pull_request };
-            Held { action: Action::Configure, delivered, since: None }
+            Held::new(Action::Configure, delivered)
         }))
     }
 
