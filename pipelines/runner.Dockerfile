@@ -13,10 +13,18 @@ ARG BASE=debian:bookworm-slim
 ARG RUNNER=gitea/runner:1.0.8
 ARG TERRAFORM=hashicorp/terraform:1.11.4
 ARG GOLDPATH=localhost/goldpath:v0.1.0
+ARG BUILDER=rust:1.95.0-bookworm
 
 FROM ${RUNNER} AS runner
 FROM ${TERRAFORM} AS terraform
 FROM ${GOLDPATH} AS goldpath
+
+FROM ${BUILDER} AS review
+WORKDIR /goldpath
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/goldpath/target \
+    cp "$(scripts/build-static.sh goldpath-review)/goldpath-review" /
 
 FROM ${BASE}
 ARG VERSION=v0.1.0
@@ -35,9 +43,10 @@ RUN apt-get update \
 COPY --from=runner /usr/local/bin/gitea-runner /usr/local/bin/
 COPY --from=terraform /bin/terraform /usr/local/bin/
 COPY --from=goldpath /goldpath /usr/local/bin/
+COPY --from=review /goldpath-review /usr/local/bin/
 COPY scripts/start-runner.sh /usr/local/bin/
 # That each of them starts here.
-RUN gitea-runner --version && terraform version && goldpath --version && start-runner.sh --help >/dev/null
+RUN gitea-runner --version && terraform version && goldpath --version && goldpath-review --version && start-runner.sh --help >/dev/null
 VOLUME /var/lib/goldpath-runner
 WORKDIR /var/lib/goldpath-runner
 USER 65532:65532

@@ -208,7 +208,7 @@ build_archive() {
 
 write_sbom() {
   # `cargo tree` knows what is linked; `cargo metadata` also counts what only tests ask for.
-  cargo tree --locked --offline --edges normal,no-proc-macro --target "$target" --prefix none --format '{p}' >"$work/tree" ||
+  cargo tree --package goldpath --locked --offline --edges normal,no-proc-macro --target "$target" --prefix none --format '{p}' >"$work/tree" ||
     fail "cargo does not have what Cargo.lock names" "cargo fetch --locked"
   cut -d' ' -f1,2 "$work/tree" | LC_ALL=C sort -u >"$work/linked"
   cargo metadata --locked --offline --format-version 1 --filter-platform "$target" | jq -S -f scripts/sbom.jq \

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the program, static, and prints the folder that it is in.
+# Builds a program, static, and prints the folder that it is in.
+#   scripts/build-static.sh [goldpath|goldpath-review]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -7,5 +8,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # cannot load.
 target=$(uname -m)-unknown-linux-gnu
 RUSTFLAGS="-C target-feature=+crt-static" \
-  cargo build --profile dist --locked --target "$target" --bin goldpath >&2
+  cargo build --profile dist --locked --target "$target" --package "${1:-goldpath}" --bins >&2
 printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}/$target/dist"

@@ -15,7 +15,7 @@
 #   GITEA_CA_FILE           the certificate authority of GITEA_URL, if no public one
 #   GITEA_RUNNER            the program gitea-runner (default: the one on the PATH)
 #   PATH, TF_CLI_CONFIG_FILE  what the jobs get, besides the certificate authority, and nothing else; `goldpath`,
-#                           `terraform` and git must be on the PATH
+#                           `goldpath-review`, `terraform` and git must be on the PATH
 set -euo pipefail
 umask 077
 
@@ -84,7 +84,7 @@ printf '%s\n' "${environment[@]}" | jq -Rn --arg folder "$folder" --arg runs_on 
 may() { "${as_user[@]}" "$@" >/dev/null 2>&1; }
 may test -x "$folder/home" || fail "the user ${user:-$(id -u)} cannot reach $folder" "name a folder that others may pass through to, as under /var/lib"
 may test -x "$program" || fail "the user ${user:-$(id -u)} cannot run $program" "name a copy of it with GITEA_RUNNER that the user may run"
-for tool in goldpath terraform git; do
+for tool in goldpath goldpath-review terraform git; do
   may sh -c "$tool version || $tool --version" || fail "\`$tool\` does not run for the user ${user:-$(id -u)}" "put a folder with it on the PATH, which the user may read"
 done
 [ -z "${TF_CLI_CONFIG_FILE:-}" ] || may test -r "$TF_CLI_CONFIG_FILE" ||

@@ -8,14 +8,13 @@ mod doctor;
 mod generate;
 mod init;
 mod list;
-mod policy;
 mod prune;
 mod render;
 mod requests;
+pub mod review;
 mod run;
 mod schema;
 mod step;
-mod terraform;
 mod validate;
 
 use crate::cluster::ServiceAccount;
@@ -30,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The exit code for requests that are wrong or refused, or found so by a rule.
-const WRONG: u8 = 1;
+pub const WRONG: u8 = 1;
 /// The exit code for everything else that keeps a command from its end; also that of wrong usage.
 const FAILED: u8 = 2;
 
@@ -67,8 +66,6 @@ enum Command {
     List(list::ListArguments),
     /// Show what is true of requests, and what to do next
     Status(list::StatusArguments),
-    /// Check plans of Terraform against the platform's rules
-    Policy(policy::Arguments),
     /// Check a platform's configuration against its servers, before the first delivery
     Doctor(doctor::Arguments),
     /// Print the JSON Schema of a kind of request, for editors
@@ -76,7 +73,8 @@ enum Command {
     /// Bring the generated files of this repository up to date
     #[command(hide = true)]
     Generate(generate::Arguments),
-    Terraform(terraform::Arguments),
+    #[command(flatten)]
+    Review(review::Review),
     /// Generate a shell completion script
     Completions {
         /// The shell
@@ -108,7 +106,7 @@ impl Files {
 
 /// Where the configuration is.
 #[derive(Args)]
-struct ConfigArgs {
+pub struct ConfigArgs {
     /// The platform's configuration [default: /etc/goldpath/config.yaml if it is there]
     #[arg(long, env = "GOLDPATH_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -119,7 +117,7 @@ impl ConfigArgs {
     ///
     /// # Errors
     /// See [`Config::load`].
-    fn load(&self) -> Result<Config> {
+    pub fn load(&self) -> Result<Config> {
         Config::load(self.config.as_deref(), None, is_generated)
     }
 
@@ -135,7 +133,7 @@ impl ConfigArgs {
 
 /// For whom results are written.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub enum Output {
     /// For people
     Text,
     /// For programs
@@ -196,12 +194,11 @@ impl Cli {
             Command::List(arguments) => list::list(&arguments),
             Command::Status(arguments) => list::status(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
-            Command::Policy(arguments) => policy::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Init(arguments) => init::run(&arguments),
             Command::Schema(arguments) => schema::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
-            Command::Terraform(arguments) => terraform::run(&arguments),
+            Command::Review(_) => review::start(),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "goldpath", &mut script);
@@ -225,7 +222,10 @@ fn finish(result: Result<ExitCode>) -> ExitCode {
 }
 
 /// Prints what was asked for. A reader that has seen enough (`goldpath … | head`) stops nothing of the work.
-fn print(text: &str) -> Result<()> {
+///
+/// # Errors
+/// Whatever else stdout fails at.
+pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
@@ -234,12 +234,12 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// Tells people something beside what was asked for; that nobody reads it is no reason to stop.
-fn tell(text: &str) {
+pub fn tell(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A text as one line of a log, whatever is in it.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.chars()
         .flat_map(|c| match crate::text::is_deceptive(c) {
             true => c.escape_unicode().collect::<Vec<_>>(),
@@ -249,7 +249,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Whether a stream takes colours (no-color.org).
-fn is_colored(stream: &impl IsTerminal) -> bool {
+pub fn is_colored(stream: &impl IsTerminal) -> bool {
     stream.is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         && std::env::var_os("TERM").is_none_or(|t| t != "dumb")

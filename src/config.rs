@@ -7,7 +7,7 @@
 mod read;
 pub mod review;
 
-pub(crate) use read::is_in_the_clear;
+pub use read::is_in_the_clear;
 
 use crate::cluster::ServiceAccount;
 use crate::document::{Node, Unreadable};

@@ -7,8 +7,8 @@
 // The floors, from the ground up: a module uses those of the floors below its own, and no others.
 
 // Texts, digests, calls.
-mod digest;
-mod http;
+pub mod digest;
+pub mod http;
 pub mod text;
 
 // What is read and written.
@@ -33,7 +33,7 @@ pub mod config;
 pub mod status;
 
 // What Kratix, Gitea and each Promise want.
-mod gitea;
+pub mod gitea;
 pub mod kratix;
 pub mod promise;
 
@@ -44,7 +44,6 @@ pub mod set;
 
 pub mod commit;
 pub mod doctor;
-pub mod review;
 pub mod track;
 
 pub mod standing;
@@ -118,7 +117,7 @@ mod tests {
                 }
             }
         }
-        assert!(arrows > 300 && floors.len() > 25, "{arrows} uses of {} modules were found", floors.len());
+        assert!(arrows > 200 && floors.len() > 25, "{arrows} uses of {} modules were found", floors.len());
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

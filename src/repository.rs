@@ -7,7 +7,7 @@ mod git;
 mod gitea;
 mod holdings;
 pub(crate) mod index;
-pub(crate) mod inventory;
+pub mod inventory;
 
 use crate::config::{self, Config, GitRemote, Location, Remote};
 use crate::diff::FileDiff;
@@ -28,8 +28,7 @@ pub use git::create as create_repository;
 pub fn can_be_read(remote: &GitRemote) -> Result<()> {
     git::Branch::open(remote).map(drop)
 }
-pub(crate) use gitea::{Api, User, snapshot};
-pub use gitea::{Pull, Sight, Status, Survey, look};
+pub use gitea::{Api, Pull, Sight, Status, Survey, User, look, snapshot};
 pub use holdings::{Held, Holdings, hold, module_of};
 
 /// Delivers to every repository that there are files for, and tells `done` of each that is done.

@@ -264,7 +264,7 @@ fn parse_server(text: &str, insecure: bool) -> Result<String, Refusal> {
 }
 
 /// Whether a text is a URL at which what is sent can be read on the way.
-pub(crate) fn is_in_the_clear(text: &str) -> bool {
+pub fn is_in_the_clear(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url))
 }
 

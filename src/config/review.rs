@@ -85,6 +85,19 @@ pub struct PolicySettings {
     pub waivers: Vec<Waiver>,
 }
 
+impl Default for PolicySettings {
+    fn default() -> Self {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        Self {
+            providers: texts(&["go-gitea/gitea"]),
+            resources: texts(&["gitea_org", "gitea_team", "gitea_team_membership"]),
+            public: true,
+            rules: Vec::new(),
+            waivers: Vec::new(),
+        }
+    }
+}
+
 /// One rule that does not hold for one root module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiver {

@@ -8,7 +8,7 @@ mod create;
 mod pull_request;
 mod queue;
 mod sight;
-pub(crate) mod snapshot;
+pub mod snapshot;
 mod survey;
 
 use super::inventory::{self, Changes, Overlay, Plan, Tree};
@@ -48,8 +48,10 @@ pub struct Repository {
 }
 
 /// The API of one repository.
-pub(crate) struct Api {
+pub struct Api {
+    /// The server.
     pub gitea: Gitea,
+    /// Which repository and branch of it.
     pub remote: GiteaRemote,
 }
 
@@ -85,7 +87,8 @@ struct Sha {
 
 /// A commit that was there, with what it says and changed.
 #[derive(Deserialize)]
-pub(crate) struct PastCommit {
+pub struct PastCommit {
+    /// Its id.
     pub sha: String,
     commit: Details,
     parents: Vec<Sha>,
@@ -119,9 +122,10 @@ struct Touched {
 
 /// Who does something in Gitea.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct User {
+pub struct User {
     /// Who it is, whatever the name: a name can be changed, and be somebody else's then.
     pub id: i64,
+    /// The name now.
     pub login: String,
 }
 

@@ -67,7 +67,7 @@ pub trait Tree {
     fn paths(&self, folder: &str) -> Result<BTreeSet<RelativePath>>;
 
     /// Every file of the repository that has entities by its name ([`crate::promise::is_generated`]) or perhaps by its content
-    /// ([`index::may_be_entity`], and not too long), and git's id of its content.
+    /// (`index::may_be_entity` says so, and not too long), and git's id of its content.
     ///
     /// # Errors
     /// A repository that cannot be read.

@@ -38,12 +38,12 @@ fn abuse_ends_in_a_clear_error_within_little_memory_and_time() {
         ("nothing", b"# nothing\n---\n".to_vec(), "no request"),
     ];
     let folder = tempfile::tempdir().unwrap();
+    let goldpath = crate::support::program();
     for (what, source, expected) in cases {
         let file = folder.path().join("request.yaml");
         fs::write(&file, source).unwrap();
         let started = Instant::now();
         // The limit is the kernel's: who needs more dies of it.
-        let goldpath = assert_cmd::cargo::cargo_bin("goldpath");
         let script = format!("ulimit -v {MEMORY_KIB}; exec \"$0\" validate -f \"$1\"");
         let output = Command::new("sh").args(["-c", &script]).arg(&goldpath).arg(&file).output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();

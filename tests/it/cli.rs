@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 const EXAMPLE: &str = include_str!("../../promises/team/resource-request.yaml");
 
@@ -335,7 +335,7 @@ fn the_first_hour_is_as_the_readme_tells_it() {
     let (before, rest) = readme.split_once("```console\n").unwrap();
     let (console, after) = rest.split_once("```\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let program = assert_cmd::cargo::cargo_bin("goldpath");
+    let program = crate::support::program();
     let path_variable = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut told = String::new();
     for command in console.lines().filter_map(|line| line.strip_prefix("$ ")) {
@@ -723,6 +723,30 @@ fn what_a_workspace_does_not_say_is_unknown() {
             "{status:?}"
         );
     }
+}
+
+#[test]
+fn what_reviews_is_a_program_of_its_own_of_the_same_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = crate::support::program();
+    fs::copy(&program, folder.path().join("goldpath")).unwrap();
+    let policy = |name: &Path, path: &Path| {
+        let mut command = Command::new(name);
+        command.args(["policy", "--module", "teams/a", "plan.json"]).current_dir(folder.path()).env("PATH", path);
+        command
+    };
+    let alone = folder.path().join("goldpath");
+    let missing = policy(&alone, folder.path()).output().unwrap();
+    let why = "error: `goldpath-review`, which does this, is neither beside `goldpath` nor on the PATH";
+    assert!(missing.status.code() == Some(2) && stderr(&missing).starts_with(why), "{missing:?}");
+    for (name, path) in [(&alone, program.parent().unwrap()), (&program, folder.path())] {
+        let found = policy(name, path).output().unwrap();
+        assert!(found.status.code() == Some(2) && stderr(&found).contains("cannot read plan.json"), "{found:?}");
+    }
+    let review = program.with_file_name("goldpath-review");
+    let other = policy(&review, folder.path()).env("GOLDPATH_STARTED_BY", "v9.9.9").output().unwrap();
+    let why = "and goldpath v9.9.9: install both from one commit";
+    assert!(other.status.code() == Some(2) && stderr(&other).contains(why), "{other:?}");
 }
 
 #[test]

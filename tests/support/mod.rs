@@ -3,8 +3,9 @@
 use goldpath::file_tree::{FileTree, RelativePath};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 #[path = "gitea.rs"]
@@ -30,9 +31,24 @@ pub fn whole_or(whole: usize, part: usize) -> usize {
     if std::env::var_os("GOLDPATH_TESTS").is_some_and(|tests| tests == "all") { whole } else { part }
 }
 
+/// The program `goldpath`, with `goldpath-review` beside it, which Cargo builds for no test of another package.
+pub fn program() -> PathBuf {
+    static REVIEW: LazyLock<()> = LazyLock::new(|| {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        let build = Command::new(env!("CARGO"))
+            .args(["build", "--locked", "--quiet", "--bin", "goldpath-review"])
+            .current_dir(folder)
+            .output();
+        let build = build.expect("cargo starts");
+        assert!(build.status.success(), "{}", transcript(&build));
+    });
+    LazyLock::force(&REVIEW);
+    assert_cmd::cargo::cargo_bin("goldpath")
+}
+
 /// Our program, called by the name of the command or of a step, with nothing of this machine's environment that it reads.
 pub fn binary(name: &str) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("goldpath"));
+    let mut command = Command::new(program());
     command.arg0(name);
     for variable in ["GOLDPATH_CONFIG", "KRATIX_WORKFLOW_ACTION", "KRATIX_DRY_RUN", "NO_COLOR"] {
         command.env_remove(variable);

@@ -113,7 +113,7 @@ impl Platform {
         let folder = self.file(label);
         fs::create_dir_all(&folder).unwrap();
         let log = OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
-        let program = assert_cmd::cargo::cargo_bin("goldpath");
+        let program = super::program();
         let path = format!("{}:{}", program.parent().unwrap().display(), variable("PATH"));
         let runner = PathBuf::from(variable("RUNNER_PATH")).join("gitea-runner");
         let mut command = script("start-runner.sh");

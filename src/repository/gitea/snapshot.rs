@@ -51,18 +51,27 @@ fn by_path(entries: Vec<Entry>) -> All {
 /// A folder's entries, as Gitea lists them.
 #[derive(Deserialize)]
 pub struct Listing {
+    /// The folder's id.
     pub sha: String,
+    /// As many of its entries as are on a page.
     pub tree: Vec<Entry>,
+    /// Whether more are on the next page.
     pub truncated: bool,
     total_count: usize,
 }
 
+/// A file or folder of a repository.
 #[derive(Deserialize)]
 pub struct Entry {
+    /// From the folder that is listed.
     pub path: String,
+    /// The id of its content.
     pub sha: String,
+    /// `blob` or `tree`, or `commit` of a submodule.
     pub r#type: String,
+    /// As git has it: `100644`.
     pub mode: String,
+    /// In bytes; of files.
     #[serde(default)]
     pub size: u64,
 }
@@ -236,6 +245,10 @@ fn blob(api: &Api, sha: &str) -> Result<File> {
     Ok(File { sha: sha.to_owned(), content })
 }
 
+/// A page of a folder's entries at a commit, `below` of the folders in it too; none where it is not there.
+///
+/// # Errors
+/// A server that fails.
 pub fn list(
     api: &Api,
     commit: &str,

@@ -2,9 +2,9 @@
 
 use super::super::changes::{Action, Changes, ResourceChange};
 use super::Context;
-use crate::config::review::PolicySettings;
-use crate::review::finding::{Finding, Severity};
-use crate::text::quote;
+use crate::finding::{Finding, Severity};
+use goldpath::config::review::PolicySettings;
+use goldpath::text::quote;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

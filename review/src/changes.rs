@@ -174,7 +174,7 @@ impl Changes {
         let outputs: Vec<_> =
             outputs.into_iter().map(|o| json!({"name": o.name, "before": o.before, "after": o.after})).collect();
         let all = sorted(&json!({"tree": tree, "resources": resources, "outputs": outputs}));
-        crate::digest::sha256(all.to_string().as_bytes())
+        goldpath::digest::sha256(all.to_string().as_bytes())
     }
 }
 
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
 
     /// Terraform 1.11.4 of `terraform_data`, shortened: an update, a replacement, a deletion, two outputs.
-    const PLAN: &str = include_str!("testdata/plan.json");
+    const PLAN: &str = include_str!("../testdata/plan.json");
 
     fn plan() -> Value {
         serde_json::from_str(PLAN).unwrap()

@@ -9,10 +9,10 @@
 //! argument says is known when it is planned, or it is a reference to a resource that stands alone; and
 //! what names an organisation, a team, a repository or a person is written as it is.
 
-use crate::config::review::PolicySettings;
-use crate::file_tree::FileTree;
-use crate::review::finding::{Finding, Severity};
-use crate::text::{is_deceptive, quote};
+use crate::finding::{Finding, Severity};
+use goldpath::config::review::PolicySettings;
+use goldpath::file_tree::FileTree;
+use goldpath::text::{is_deceptive, quote};
 use hcl_edit::expr::{Expression, FuncCall, ObjectKey, TraversalOperator};
 use hcl_edit::structure::{Attribute, Block, Body, Structure};
 use hcl_edit::template::{Element, ForTemplateExpr, StringTemplate};
@@ -781,7 +781,7 @@ impl Visit for Check<'_> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::file_tree::RelativePath;
+    use goldpath::file_tree::RelativePath;
     use std::path::Path;
     use std::time::{Duration, Instant};
 
@@ -819,7 +819,7 @@ mod tests {
 
     #[test]
     fn every_golden_root_module_passes() {
-        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("promises/team/cases");
+        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../promises/team/cases");
         let mut count = 0;
         for case in std::fs::read_dir(cases).unwrap() {
             let folder = case.unwrap().path().join("expected/infrastructure/teams");

@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod changes;
+pub mod cli;
 pub mod comment;
 mod drift;
 pub mod finding;
@@ -18,9 +19,9 @@ mod site;
 pub mod source;
 pub mod terraform;
 
-use crate::config::Config;
-use crate::names::RootModule;
 use anyhow::{Context, Result};
+use goldpath::config::Config;
+use goldpath::names::RootModule;
 use jiff::Timestamp;
 use judge::Review;
 

@@ -2,8 +2,8 @@
 
 use super::text::{code, count, prose};
 use super::{Outcome, Planned, word_of};
-use crate::review::changes::{Action, ResourceChange};
-use crate::review::finding::{Finding, Severity};
+use crate::changes::{Action, ResourceChange};
+use crate::finding::{Finding, Severity};
 use std::fmt::Write as _;
 
 /// So many warnings are shown.

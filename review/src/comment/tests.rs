@@ -2,7 +2,7 @@
 
 use super::alerts::{WARNING, WARNINGS};
 use super::*;
-use crate::review::changes::{OutputChange, ResourceChange};
+use crate::changes::{OutputChange, ResourceChange};
 use proptest::prelude::*;
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use serde_json::{Value, json};
@@ -281,7 +281,7 @@ fn gallery() -> Vec<(&'static str, String)> {
 
 #[test]
 fn the_pages_are_as_kept() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/review"));
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/comments"));
     let bless = std::env::var_os("BLESS").is_some();
     for (name, page) in gallery() {
         let path = folder.join(format!("{name}.md"));
@@ -297,7 +297,7 @@ fn the_pages_are_as_kept() {
 /// Fails if a comment holds any structure that Goldpath does not make.
 fn assert_ours(markdown: &str) {
     assert!(markdown.len() <= LIMIT, "{} bytes", markdown.len());
-    assert!(!markdown.chars().any(|c| c != '\n' && c != '\t' && crate::text::is_deceptive(c)));
+    assert!(!markdown.chars().any(|c| c != '\n' && c != '\t' && goldpath::text::is_deceptive(c)));
     let summary = regex::Regex::new(
         r"^<details( open)?><summary>(<code>[a-z0-9/-]+</code> [+~0-9 ,a-z—-]+|[0-9,]+ plans|[0-9,]+ root modules? without changes)</summary>$",
     )

@@ -2,7 +2,7 @@
 
 use super::text::{advice, code, count, counted, fenced, prose, shares};
 use super::{APPLY_MARKER, LIMIT};
-use crate::names::RootModule;
+use goldpath::names::RootModule;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 

@@ -2,9 +2,9 @@
 
 use super::text::{count, counted, one_line, shares, uncut};
 use super::{Counts, Outcome, Page, WHOLE_LIMIT, word_of};
-use crate::config::review::TOO_LONG;
-use crate::review::changes::{Action, Changes};
-use crate::review::finding::{Finding, Severity};
+use crate::changes::{Action, Changes};
+use crate::finding::{Finding, Severity};
+use goldpath::config::review::TOO_LONG;
 use std::fmt::Write as _;
 
 /// Everything that was planned, as plain text: what controls a terminal is shown instead, and Terraform's words stand

@@ -8,10 +8,10 @@ use super::comment::{self, Outcome, Page};
 use super::judge::{Judged, Planned, Purpose, Review, Subject, deny_too_long, rules, side_by_side, with_record, words};
 use super::people::Authors;
 use super::site::{Comment, Merged, PullRequest, approved_module, comment_record};
-use crate::digest::sha256;
-use crate::names::RootModule;
-use crate::review::finding::Severity;
+use crate::finding::Severity;
 use anyhow::{Context, Result, ensure};
+use goldpath::digest::sha256;
+use goldpath::names::RootModule;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the statuses begin with that a plan sets; followed by `: ` and the root module, or alone for

@@ -3,7 +3,7 @@
 //! Gitea makes links of mentions, references, hashes and addresses wherever they stand in prose,
 //! and no escape stops it: only words that nobody reads a meaning into stay prose, the rest is code.
 
-use crate::text::is_deceptive;
+use goldpath::text::is_deceptive;
 
 /// A line of other people's text is shown up to here, in characters.
 const LINE: usize = 500;

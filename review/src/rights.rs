@@ -5,9 +5,9 @@
 //! Names are compared as Gitea does, without case. What cannot be asked is an error, never "no difference".
 
 use super::site::Site;
-use crate::gitea::Gitea;
-use crate::text::quote;
 use anyhow::{Context, Result, bail, ensure};
+use goldpath::gitea::Gitea;
+use goldpath::text::quote;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

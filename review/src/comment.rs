@@ -12,11 +12,11 @@ mod whole;
 pub use applied::{Applied, AppliedResult, render_applied};
 pub use whole::{too_long, whole, without_room};
 
-use crate::names::RootModule;
-use crate::review::changes::{Action, Changes};
-use crate::review::finding::{Finding, Severity};
-use crate::review::rights::Difference;
+use crate::changes::{Action, Changes};
+use crate::finding::{Finding, Severity};
+use crate::rights::Difference;
 use alerts::alerts;
+use goldpath::names::RootModule;
 use section::{DETAILS_END, LEAST, Section};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

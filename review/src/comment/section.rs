@@ -4,7 +4,7 @@ use super::alerts::{ADDRESS, NAMED, SENTENCE, first, is_whole, sentence};
 use super::text::{code, count, counted, fenced, fits, without_legend};
 use super::whole::list;
 use super::{Outcome, Planned, word_of};
-use crate::review::finding::Finding;
+use crate::finding::Finding;
 use std::fmt::Write as _;
 
 /// How a part ends that can be opened.

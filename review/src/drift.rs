@@ -6,8 +6,8 @@ use super::judge::{Review, Subject, side_by_side};
 use super::rights::{self, Difference};
 use super::site::{Issue, Record};
 use super::terraform::Mode;
-use crate::names::RootModule;
 use anyhow::{Result, bail};
+use goldpath::names::RootModule;
 use std::collections::BTreeSet;
 
 /// What the statuses begin with that drift sets, followed by `: ` and the root module.

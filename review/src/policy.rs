@@ -4,11 +4,11 @@ mod builtin;
 mod rego;
 
 use super::changes::Changes;
-use crate::config::review::{NOT_WAIVED, PolicySettings, Waiver};
-use crate::names::RootModule;
-use crate::request::Identity;
-use crate::review::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity};
 use anyhow::{Context as _, Result};
+use goldpath::config::review::{NOT_WAIVED, PolicySettings, Waiver};
+use goldpath::names::RootModule;
+use goldpath::request::Identity;
 use jiff::Timestamp;
 use rego::Rules;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ impl<'a> Policy<'a> {
     /// # Errors
     /// A file that is not there or not right, with the line.
     pub fn new(settings: &'a PolicySettings) -> Result<Self> {
-        let read = |file: &crate::config::NamedFile| {
+        let read = |file: &goldpath::config::NamedFile| {
             let text = String::from_utf8(file.read()?).with_context(|| format!("{file} is not UTF-8"))?;
             Rules::parse(file.name(), &file.to_string(), text)
         };
@@ -87,19 +87,6 @@ impl<'a> Policy<'a> {
                 Finding { severity: Severity::Waived, message, ..finding }
             }
             _ => finding,
-        }
-    }
-}
-
-impl Default for PolicySettings {
-    fn default() -> Self {
-        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
-        Self {
-            providers: texts(&["go-gitea/gitea"]),
-            resources: texts(&["gitea_org", "gitea_team", "gitea_team_membership"]),
-            public: true,
-            rules: Vec::new(),
-            waivers: Vec::new(),
         }
     }
 }

@@ -1,45 +1,21 @@
 //! `goldpath policy`: what the platform's rules find in a plan, before or while it is reviewed.
-use super::{ConfigArgs, Output, WRONG, is_colored, one_line, print, tell};
-use crate::commit::now;
-use crate::names::RootModule;
-use crate::request::Identity;
-use crate::review::changes::Changes;
-use crate::review::finding::{Finding, Severity};
-use crate::review::policy::{Context, Policy};
-use crate::text::count;
+use crate::changes::Changes;
+use crate::finding::{Finding, Severity};
+use crate::policy::{Context, Policy};
 use anyhow::{Context as _, Result, ensure};
-use clap::Args;
 use clap::builder::styling::AnsiColor;
+use goldpath::cli::{Output, WRONG, is_colored, one_line, print, review, tell};
+use goldpath::commit::now;
+use goldpath::text::count;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The longest plan that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
-
-#[derive(Args)]
-pub(super) struct Arguments {
-    /// What `terraform show -json` prints of plans of the root module: files, or `-` for stdin
-    #[arg(value_name = "PLAN", required = true)]
-    plans: Vec<PathBuf>,
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// The root module's folder in the infrastructure repository, as `teams/alpha`
-    #[arg(long, value_name = "FOLDER", value_parser = |text: &str| RootModule::parse(text).map_err(|r| r.message))]
-    module: RootModule,
-    /// The request that owns it, as `Team default/alpha`; without it, that somebody owns it is not checked
-    #[arg(long, value_name = "REQUEST", value_parser = |text: &str| crate::promise::identify(text).map_err(|r| r.message))]
-    request: Option<Identity>,
-    /// The plan is one that destroys the whole root module
-    #[arg(long)]
-    deletes: bool,
-    /// How to print the result
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
-}
 
 /// One finding, for programs.
 #[derive(Serialize)]
@@ -51,7 +27,7 @@ struct Entry {
     message: String,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &review::Policy) -> Result<ExitCode> {
     let settings = arguments.config.load()?.review.map(|review| review.policy).unwrap_or_default();
     let policy = Policy::new(&settings)?;
     let context = Context {

@@ -3,7 +3,7 @@
 //! A package `goldpath` (or one under it) with the rules `deny`, `needs_owner` and `warn`: sets of
 //! texts, or of objects with `msg`, and with `id` and `place` where wanted.
 
-use crate::review::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity};
 use anyhow::{Context, Result, anyhow, bail};
 use regex::Regex;
 use regorus::utils::limits::ExecutionTimerConfig;

@@ -4,10 +4,10 @@
 //! not taken for nobody.
 
 use super::site::{PullRequest, RECORDS, Site, file_at};
-use crate::gitea::{Failure, Nothing};
-use crate::names::Username;
-use crate::repository::User;
 use anyhow::{Context, Result, ensure};
+use goldpath::gitea::{Failure, Nothing};
+use goldpath::names::Username;
+use goldpath::repository::User;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,13 +6,13 @@
 //! would need `unsafe`. It then ends as it would have, and releases its lock.
 
 use super::changes::Changes;
-use crate::config::is_in_the_clear;
-use crate::config::review::{Backend, TerraformSettings};
-use crate::digest::sha256;
-use crate::file_tree::{FileTree, RelativePath};
-use crate::http;
-use crate::names::RootModule;
 use anyhow::{Context, Result, bail};
+use goldpath::config::is_in_the_clear;
+use goldpath::config::review::{Backend, TerraformSettings};
+use goldpath::digest::sha256;
+use goldpath::file_tree::{FileTree, RelativePath};
+use goldpath::http;
+use goldpath::names::RootModule;
 use jiff::Timestamp;
 use reqwest::{StatusCode, Url};
 use rustix::process::{Pid, Signal, kill_process_group};
