@@ -2,8 +2,9 @@
 
 use divan::{Bencher, black_box};
 use goldpath::config::Config;
+use goldpath::known::Nobody;
 use goldpath::kratix::Folders;
-use goldpath::{document, generate, render};
+use goldpath::{document, generate_with, render};
 use jiff::Timestamp;
 
 const REQUEST: &[u8] = include_bytes!("../promises/team/resource-request.yaml");
@@ -22,7 +23,7 @@ fn parse_validate_and_render(bencher: Bencher) {
     let config = Config::default();
     bencher.bench_local(|| {
         let objects = document::parse(black_box(REQUEST)).expect("the example is YAML");
-        generate(&objects[0], &config).expect("the example is right").1
+        generate_with(&objects[0], &config, &Nobody).expect("the example is right").1
     });
 }
 
@@ -36,6 +37,6 @@ fn folder_to_folder(bencher: Bencher) {
             (root, folders)
         })
         .bench_local_refs(|(_, folders)| {
-            render::run(folders, Ok(&Config::default()), Timestamp::UNIX_EPOCH).expect("the example renders")
+            render::run(folders, Ok(&Config::default()), &Nobody, Timestamp::UNIX_EPOCH).expect("the example renders")
         });
 }

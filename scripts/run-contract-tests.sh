@@ -27,7 +27,7 @@ namespace=goldpath-contract
 
 [ $# -eq 0 ] || usage
 
-remove_from_cluster() { kubectl delete namespaces,customresourcedefinitions,clusterroles -l "$label" --wait --timeout=60s >/dev/null; }
+remove_from_cluster() { kubectl delete namespaces,customresourcedefinitions,clusterroles,clusterrolebindings -l "$label" --wait --timeout=60s >/dev/null; }
 
 clean_up() {
   local module users

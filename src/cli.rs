@@ -8,6 +8,7 @@ mod doctor;
 mod generate;
 mod init;
 mod list;
+mod neighbours;
 mod prune;
 mod render;
 mod requests;
@@ -96,6 +97,9 @@ struct Files {
     /// Read the folders in folders too, but those whose names begin with a dot
     #[arg(short = 'R', long)]
     recursive: bool,
+    /// Look at the requests in this file or folder too, to which those that are given may refer
+    #[arg(long, value_name = "FILE")]
+    with: Vec<PathBuf>,
 }
 
 impl Files {

@@ -1,6 +1,6 @@
 //! The platform's configuration, read through the Kubernetes API with the step's own service account.
 //!
-//! A step may get one ConfigMap and one Secret, and asks for nothing else. Neither the account's
+//! A step may get one ConfigMap and one Secret, and list the kinds that its Promise refers to; it asks for nothing else. Neither the account's
 //! token nor a value of the Secret gets into an error, into `Debug` or into a log.
 
 use crate::http;
@@ -9,7 +9,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use reqwest::StatusCode;
 use reqwest::blocking::Client;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,28 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} `{}` in the namespace `{NAMESPACE}`", self.kind, self.name)
     }
+}
+
+/// A kind of object as the API server's addresses have it.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// As `platform.kratix.io`.
+    pub group: String,
+    /// As `v1alpha1`.
+    pub version: String,
+    /// As `teams`.
+    pub plural: String,
+}
+
+/// What is asked of the API server.
+struct Call {
+    verb: &'static str,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    /// Of what, for errors.
+    what: String,
+    /// The error where it is not there.
+    missing: String,
 }
 
 /// Whether asking again may help.
@@ -102,7 +125,47 @@ impl ServiceAccount {
         Ok(answer.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect())
     }
 
+    /// Whether there is an object of a resource, in any namespace, in which a field has this value: one that the resource's
+    /// definition names as selectable.
+    ///
+    /// # Errors
+    /// The account may not list them; the API server does not know them, or does not answer.
+    pub fn has(&self, resource: &Resource, field: &str, value: &str) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct List {
+            items: Vec<IgnoredAny>,
+        }
+        let Resource { group, version, plural } = resource;
+        let what = format!("{plural}.{group}");
+        let mut escaped = String::with_capacity(value.len());
+        for c in value.chars() {
+            escaped.extend(matches!(c, '\\' | ',' | '=').then_some('\\'));
+            escaped.push(c);
+        }
+        let answer = self.call(&Call {
+            verb: "list",
+            path: format!("/apis/{group}/{version}/{plural}"),
+            query: vec![("fieldSelector", format!("{field}={escaped}")), ("limit", "1".to_owned())],
+            missing: format!("the API server knows no {what}: install the Promise"),
+            what: what.clone(),
+        })?;
+        let List { items } = serde_json::from_slice(&answer).map_err(|error| {
+            anyhow!("the API server's answer is no list of {what}: line {}, column {}", error.line(), error.column())
+        })?;
+        Ok(!items.is_empty())
+    }
+
     fn get(&self, object: &Object) -> Result<Vec<u8>> {
+        self.call(&Call {
+            verb: "get",
+            path: format!("/api/v1/namespaces/{NAMESPACE}/{}/{}", object.resource, object.name),
+            query: Vec::new(),
+            what: format!("the {object}"),
+            missing: format!("there is no {object}: {}", object.advice),
+        })
+    }
+
+    fn call(&self, call: &Call) -> Result<Vec<u8>> {
         let token = fs::read_to_string(self.file("token")).with_context(|| self.cannot_read("token"))?;
         let authority = fs::read(self.file("ca.crt")).with_context(|| self.cannot_read("ca.crt"))?;
         let client = http::client(Some(authority.as_slice()).filter(|pem| !pem.is_empty()), TIMEOUT, true)
@@ -110,7 +173,7 @@ impl ServiceAccount {
         let start = Instant::now();
         let mut pauses = PAUSES.iter();
         loop {
-            match self.ask(&client, token.trim(), object) {
+            match self.ask(&client, token.trim(), call) {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Lasting(error)) => return Err(error),
                 Err(Failure::Passing(error)) => match pauses.next() {
@@ -121,10 +184,10 @@ impl ServiceAccount {
         }
     }
 
-    fn ask(&self, client: &Client, token: &str, object: &Object) -> Result<Vec<u8>, Failure> {
-        let failed = || format!("cannot get the {object}");
-        let url = format!("{}/api/v1/namespaces/{NAMESPACE}/{}/{}", self.url, object.resource, object.name);
-        let answer = client.get(url).bearer_auth(token).send().map_err(|error| {
+    fn ask(&self, client: &Client, token: &str, call: &Call) -> Result<Vec<u8>, Failure> {
+        let failed = || format!("cannot {} {}", call.verb, call.what);
+        let url = format!("{}{}", self.url, call.path);
+        let answer = client.get(url).query(&call.query).bearer_auth(token).send().map_err(|error| {
             let lasting = error.is_builder();
             let error = Error::new(error).context(failed());
             if lasting { Failure::Lasting(error) } else { Failure::Passing(error) }
@@ -139,8 +202,8 @@ impl ServiceAccount {
         }
         match status {
             StatusCode::OK => Ok(body),
-            StatusCode::NOT_FOUND => Err(Failure::Lasting(anyhow!("there is no {object}: {}", object.advice))),
-            StatusCode::FORBIDDEN => Err(Failure::Lasting(forbidden(&body, object))),
+            StatusCode::NOT_FOUND => Err(Failure::Lasting(anyhow!("{}", call.missing))),
+            StatusCode::FORBIDDEN => Err(Failure::Lasting(forbidden(&body, call))),
             StatusCode::UNAUTHORIZED => {
                 let file = self.file("token");
                 let error = anyhow!("the API server does not accept the token in `{}`", file.display());
@@ -175,14 +238,15 @@ fn parse<T: DeserializeOwned>(answer: &[u8], object: &Object) -> Result<T> {
     })
 }
 
-fn forbidden(answer: &[u8], object: &Object) -> Error {
+fn forbidden(answer: &[u8], call: &Call) -> Error {
     let who = match account(answer) {
         Some((namespace, name)) => format!("the service account `{name}` of the namespace `{namespace}`"),
         None => "the step's service account".to_owned(),
     };
     anyhow!(
-        "{who} may not get the {object}: the Promise's Pipeline needs rbac.permissions for it: \
-         see promises/team/promise.yaml"
+        "{who} may not {} {}: the Promise's Pipeline needs rbac.permissions for it: see promises/team/promise.yaml",
+        call.verb,
+        call.what
     )
 }
 

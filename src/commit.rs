@@ -7,6 +7,7 @@ use crate::config::{Config, Loaded};
 use crate::kratix::Folders;
 use crate::outcome::{Action, Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, short};
 use crate::outputs::{Outputs, Role};
+use crate::promise::id_field;
 use crate::render::{refuse, wait};
 use crate::repository::{deliver, let_others_claim, module_of};
 use crate::request::Request;
@@ -104,6 +105,7 @@ fn run_with(
         Ok(request) => request,
         Err(faults) => anyhow::bail!("the request has no identity: {} {}", faults[0].path, faults[0].message),
     };
+    let id = id_field(&request.identity);
     let before = Status::of_object(request.status);
     let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
     let mut outcomes = BTreeMap::new();
@@ -152,10 +154,10 @@ fn run_with(
         return Ok(match result {
             Ok(()) => Committed::Done(outcomes),
             Err(Undelivered::Passing(error)) => Committed::Later(format!("{error:#}")),
-            Err(error) => Committed::Refused(error.refusal().context("not passing, and no refusal")?),
+            Err(error) => Committed::Refused(error.refusal(id).context("not passing, and no refusal")?),
         });
     }
-    if let Some(refusal) = result.as_ref().err().and_then(Undelivered::refusal) {
+    if let Some(refusal) = result.as_ref().err().and_then(|error| error.refusal(id)) {
         refuse(folders, &object, "Delivered", std::slice::from_ref(&refusal), now)?;
         return Ok(Committed::Refused(refusal));
     }
@@ -171,7 +173,11 @@ fn run_with(
             let is_left = |role: &Role| !outcomes.contains_key(role);
             let next: Vec<_> = Role::ALL.into_iter().filter(is_left).map(Role::as_str).collect();
             let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
-            status.goldpath.warnings = outcomes.values().flat_map(|outcome| outcome.warnings.clone()).collect();
+            status.goldpath.warnings = match task.action {
+                Action::Configure => folders.read_warnings()?,
+                Action::Delete => Vec::new(),
+            };
+            status.goldpath.warnings.extend(outcomes.values().flat_map(|outcome| outcome.warnings.clone()));
             say_delivered(&mut status, &next, request.generation, now, task.action);
             if let Some(said) = said.filter(|_| !next.is_empty()) {
                 // It holds of this edit until all is looked at again.

@@ -9,6 +9,7 @@ use crate::status::Status;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ const CONTROL: &str = "workflow-control.yaml";
 const HANDOVER: &str = "goldpath";
 /// The accounts in Gitea that the request is about, as JSON.
 const ACCOUNTS: &str = "accounts.json";
+/// What may be wrong with it wherever it is, as a list of sentences in JSON.
+const WARNINGS: &str = "warnings.json";
 
 impl Folders {
     /// The folders of one request below `folder`.
@@ -94,7 +97,7 @@ impl Folders {
         self.write_repositories(outputs)
     }
 
-    /// Writes the repositories' files, and the accounts, for `commit`, and no manifests.
+    /// Writes the repositories' files, the accounts and the warnings, for `commit`, and no manifests.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -106,6 +109,7 @@ impl Folders {
             }
         }
         handover.insert(RelativePath::parse(ACCOUNTS)?, serde_json::to_vec(&outputs.accounts)?);
+        handover.insert(RelativePath::parse(WARNINGS)?, serde_json::to_vec(&outputs.lasting_warnings())?);
         handover.replace(&self.metadata.join(HANDOVER))
     }
 
@@ -133,7 +137,19 @@ impl Folders {
     /// # Errors
     /// A file that is not there or cannot be read.
     pub fn read_accounts(&self) -> Result<Accounts> {
-        let path = self.metadata.join(HANDOVER).join(ACCOUNTS);
+        self.read_handover(ACCOUNTS)
+    }
+
+    /// Reads what may be wrong with the request, as `render` left it.
+    ///
+    /// # Errors
+    /// As [`Self::read_accounts`].
+    pub fn read_warnings(&self) -> Result<Vec<String>> {
+        self.read_handover(WARNINGS)
+    }
+
+    fn read_handover<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.metadata.join(HANDOVER).join(name);
         let reading = || format!("cannot read {}", path.display());
         serde_json::from_slice(&fs::read(&path).with_context(reading)?).with_context(reading)
     }

@@ -22,10 +22,12 @@ pub mod diff;
 mod fields;
 pub mod names;
 
-// A request, and what it becomes: plain data.
-pub mod outputs;
+// A request, what it refers to, and what it becomes: plain data.
+pub mod known;
 mod quantity;
 pub mod request;
+
+pub mod outputs;
 
 pub mod outcome;
 
@@ -52,14 +54,18 @@ pub mod cli;
 
 use config::Config;
 use document::Node;
+use known::{Known, Source, Stop};
 use outputs::{Outputs, Unrendered};
 use request::Request;
 
-/// What a request becomes: the same for the same request and configuration, without I/O.
+/// As often as a request is rendered before all that it refers to is known.
+const ROUNDS: usize = 8;
+
+/// What a request becomes: the same for the same request, configuration and what is known, without I/O.
 ///
 /// # Errors
-/// Every fault of the request, or a template of ours that is wrong.
-pub fn generate<'n>(object: &'n Node, config: &Config) -> Result<(Request<'n>, Outputs), Unrendered> {
+/// What it has to know first; every fault of the request; a template of ours that is wrong.
+pub fn generate<'n>(object: &'n Node, known: &Known, config: &Config) -> Result<(Request<'n>, Outputs), Stop> {
     let request = promise::read(object).map_err(|mut faults| {
         // What is wrong around a spec does not hide what is wrong in it.
         let promise = object.get("kind").and_then(Node::as_str).and_then(|kind| promise::find(kind).ok());
@@ -74,8 +80,29 @@ pub fn generate<'n>(object: &'n Node, config: &Config) -> Result<(Request<'n>, O
         faults.extend((promise.check)(request.spec, config));
         return Err(faults.into());
     }
-    let outputs = (promise.generate)(&request, config)?;
+    let outputs = (promise.generate)(&request, known, config)?;
     Ok((request, outputs))
+}
+
+/// The same with all that the request refers to, which `source` looks for.
+///
+/// # Errors
+/// As [`generate`]; what could not be looked for.
+pub fn generate_with<'n>(
+    object: &'n Node,
+    config: &Config,
+    source: &dyn Source,
+) -> Result<(Request<'n>, Outputs), Unrendered> {
+    let mut known = Known::default();
+    for _ in 0..ROUNDS {
+        match generate(object, &known, config) {
+            Ok(done) => return Ok(done),
+            Err(Stop::Wrong(faults)) => return Err(Unrendered::Wrong(faults)),
+            Err(Stop::Broken(error)) => return Err(Unrendered::Broken(error)),
+            Err(Stop::Needs(needs)) => known.0.extend(source.look(&needs).map_err(Unrendered::Unknown)?.0),
+        }
+    }
+    Err(Unrendered::Unknown(anyhow::anyhow!("what it refers to refers to more, {ROUNDS} times over: our bug")))
 }
 
 /// The version of the program, and so of its Promises, as in `kratix.io/promise-version`.

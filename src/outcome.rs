@@ -192,9 +192,11 @@ pub enum Undelivered {
         /// Whose it is.
         owner: Owner,
     },
-    /// The request was delivered by another `spec.id` than it has now, which names what exists.
-    #[error("`spec.id` was `{old}` and cannot be changed to `{new}`: it names what exists already")]
+    /// The request was delivered by another id than it has now, which names what exists.
+    #[error("`{field}` was `{old}` and cannot be changed to `{new}`: it names what exists already")]
     Renamed {
+        /// The field that has it.
+        field: &'static str,
         /// The id that it was delivered by.
         old: String,
         /// The id that it has.
@@ -221,8 +223,14 @@ pub enum Undelivered {
 }
 
 impl Undelivered {
-    /// What is to be done about it, as a fault of the request; nothing where something around it failed.
-    pub fn refusal(&self) -> Option<Violation> {
+    /// Whether the request has to change.
+    pub const fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Passing(_))
+    }
+
+    /// What is to be done about it, as a fault of the request in the field that has its id; nothing where something around it
+    /// failed.
+    pub fn refusal(&self, id: &str) -> Option<Violation> {
         let (rule, help) = match self {
             Self::Passing(_) => return None,
             Self::Taken { owner: Owner::Request(_), .. } => ("taken", "use another id, or delete that request first"),
@@ -243,7 +251,7 @@ impl Undelivered {
                  gone once the pull request of its deletion is merged and applied",
             ),
         };
-        let path = if matches!(self, Self::Index { .. }) { "" } else { "spec.id" };
+        let path = if matches!(self, Self::Index { .. }) { "" } else { id };
         Some(Refusal::new(rule, self.to_string()).help(help).at(path, None))
     }
 }

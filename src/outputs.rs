@@ -1,6 +1,7 @@
 //! What a request becomes: manifests, and files for each repository.
 
 use crate::file_tree::FileTree;
+use crate::known::{ABSENT, Relation};
 use crate::names::Username;
 use crate::template::TemplateError;
 use crate::violation::Violation;
@@ -16,10 +17,12 @@ pub struct Outputs {
     pub repositories: BTreeMap<Role, FileTree>,
     /// The accounts in Gitea that it is about.
     pub accounts: Accounts,
-    /// The request's `spec.id`.
+    /// The request's id.
     pub id: String,
-    /// The ids of other requests that it names, by field, as `spec.parent`.
-    pub relations: Vec<(String, String)>,
+    /// The other requests that it names.
+    pub relations: Vec<Relation>,
+    /// What may be wrong, as far as is known, with the paths of the fields and without their places.
+    pub warnings: Vec<Violation>,
     /// Top-level keys of the request's status.
     pub status: serde_json::Map<String, serde_json::Value>,
 }
@@ -35,6 +38,11 @@ pub struct Accounts {
 }
 
 impl Outputs {
+    /// What may be wrong wherever the request is, in a sentence each.
+    pub fn lasting_warnings(&self) -> Vec<String> {
+        self.warnings.iter().filter(|warning| warning.rule == ABSENT).map(Violation::sentence).collect()
+    }
+
     /// What a request becomes that is deleted: no file in any repository.
     pub fn nothing() -> Self {
         let repositories = Role::ALL.into_iter().map(|role| (role, FileTree::default())).collect();
@@ -72,16 +80,6 @@ pub enum Unrendered {
     Wrong(Vec<Violation>),
     /// We are.
     Broken(TemplateError),
-}
-
-impl From<TemplateError> for Unrendered {
-    fn from(error: TemplateError) -> Self {
-        Self::Broken(error)
-    }
-}
-
-impl From<Vec<Violation>> for Unrendered {
-    fn from(violations: Vec<Violation>) -> Self {
-        Self::Wrong(violations)
-    }
+    /// What it refers to could not be looked for: why.
+    Unknown(anyhow::Error),
 }

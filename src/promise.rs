@@ -4,11 +4,13 @@
 
 mod team;
 
+use crate::cluster::Resource;
 use crate::config::Config;
 use crate::document::Node;
 use crate::file_tree::RelativePath;
+use crate::known::{Known, Need, Stop};
 use crate::names::Kind;
-use crate::outputs::{Outputs, Role, Unrendered};
+use crate::outputs::{Outputs, Role};
 use crate::request::{Identity, Request};
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
@@ -29,8 +31,12 @@ pub struct Promise {
     /// Every fault of a spec.
     pub check: fn(&Node, &Config) -> Vec<Violation>,
     /// Parses and validates a request's spec, and renders what it asks for: no I/O.
-    pub generate: fn(&Request<'_>, &Config) -> Result<Outputs, Unrendered>,
-    /// The `spec.id` of the request of this kind that can have a file at a path, now or as an earlier version rendered it.
+    pub generate: fn(&Request<'_>, &Known, &Config) -> Result<Outputs, Stop>,
+    /// The field with the id by which a request is known and referred to, and which is to blame where another has it.
+    pub id: &'static str,
+    /// The kinds that its requests refer to: its Pipelines may list them.
+    pub refers_to: &'static [&'static str],
+    /// The id of the request of this kind that can have a file at a path, now or as an earlier version rendered it.
     /// Nothing else is removed or overwritten on the word of an inventory, which others may edit.
     pub id_of: fn(Role, &RelativePath) -> Option<&str>,
 }
@@ -39,6 +45,13 @@ impl Promise {
     /// Its kind, as requests have it.
     pub fn kind(&self) -> Kind {
         Kind::parse(self.kind).expect("a constant")
+    }
+
+    /// The kind as the API server's addresses have it.
+    pub fn address(&self) -> Resource {
+        let spec = (self.definition)().spec;
+        let version = spec.versions.into_iter().next().map(|version| version.name).unwrap_or_default();
+        Resource { group: spec.group, version, plural: spec.names.plural }
     }
 
     /// The kind as kubectl takes it whatever other kinds a cluster has: as `teams.platform.kratix.io`.
@@ -75,6 +88,17 @@ pub fn identify(text: &str) -> Result<Identity, Refusal> {
     format!("{} {rest}", by_path.map_or_else(|| find(kind), Ok)?.kind).parse()
 }
 
+/// What a document answers to, by its kind and id, if it has them, whatever else is wrong with it.
+pub fn need_of(document: &Node) -> Option<Need> {
+    let promise = find(document.get("kind")?.as_str()?).ok()?;
+    Some(Need::Request { kind: promise.kind(), id: document.at(promise.id)?.as_str()?.to_owned() })
+}
+
+/// See [`Promise::id`].
+pub fn id_field(request: &Identity) -> &'static str {
+    find(request.kind.as_str()).map_or("metadata.name", |promise| promise.id)
+}
+
 /// The Promise of a kind.
 ///
 /// # Errors
@@ -94,6 +118,7 @@ pub fn find(kind: &str) -> Result<&'static Promise, Refusal> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
+    use crate::known::Nobody;
     use std::fs;
 
     #[test]
@@ -105,7 +130,12 @@ mod tests {
             let files = cases.flat_map(|case| ["request.yaml", "update.yaml"].map(|name| case.join(name)));
             let sources = files.filter_map(|file| crate::document::parse(&fs::read(file).ok()?).ok());
             for request in sources.flatten() {
-                let Ok((_, outputs)) = crate::generate(&request, &Config::default()) else { continue };
+                let Ok((_, outputs)) = crate::generate_with(&request, &Config::default(), &Nobody) else { continue };
+                let kinds = outputs.relations.iter().map(|relation| {
+                    let Need::Request { kind, .. } = &relation.need;
+                    kind.as_str()
+                });
+                assert!(kinds.into_iter().all(|kind| promise.refers_to.contains(&kind)));
                 for (role, tree) in &outputs.repositories {
                     assert_eq!(tree.paths().find(|path| (promise.id_of)(*role, path).is_none()), None);
                     seen += tree.len();

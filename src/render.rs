@@ -5,7 +5,8 @@
 
 use crate::config::Loaded;
 use crate::document::Node;
-use crate::generate;
+use crate::generate_with;
+use crate::known::Source;
 use crate::kratix::Folders;
 use crate::outcome::FOREIGN_INDEX;
 use crate::outputs::{Outputs, Role, Unrendered};
@@ -27,7 +28,8 @@ pub enum Rendered {
     Done(Outputs),
     /// It is wrong, and its status says so.
     Wrong(Vec<Violation>),
-    /// The platform's configuration cannot be used, and Kratix is asked to run it again: why.
+    /// The platform's configuration cannot be used, or what the request refers to cannot be looked for, and Kratix is asked to
+    /// run it again: why.
     Later(String),
 }
 
@@ -36,8 +38,8 @@ pub enum Rendered {
 /// # Errors
 /// A broken contract (no request, a folder that cannot be written), or a template of ours that
 /// is wrong.
-pub fn run(folders: &Folders, config: Loaded<'_>, now: Timestamp) -> Result<Rendered> {
-    rendered(folders, config, now, |request, outputs| {
+pub fn run(folders: &Folders, config: Loaded<'_>, source: &dyn Source, now: Timestamp) -> Result<Rendered> {
+    rendered(folders, config, source, now, |request, outputs| {
         folders.write_outputs(outputs)?;
         folders.write_status(&rendered_status(request, outputs, now))
     })
@@ -48,27 +50,33 @@ pub fn run(folders: &Folders, config: Loaded<'_>, now: Timestamp) -> Result<Rend
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_for_repositories(folders: &Folders, config: Loaded<'_>, now: Timestamp) -> Result<Rendered> {
-    rendered(folders, config, now, |_, outputs| folders.write_repositories(outputs))
+pub fn run_for_repositories(
+    folders: &Folders,
+    config: Loaded<'_>,
+    source: &dyn Source,
+    now: Timestamp,
+) -> Result<Rendered> {
+    rendered(folders, config, source, now, |_, outputs| folders.write_repositories(outputs))
 }
 
 fn rendered(
     folders: &Folders,
     config: Loaded<'_>,
+    source: &dyn Source,
     now: Timestamp,
     write: impl FnOnce(&Request<'_>, &Outputs) -> Result<()>,
 ) -> Result<Rendered> {
     folders.clear_verdict()?;
     let object = folders.read_object()?;
+    let later = |message: String| {
+        wait(folders, &object, Status::of_object(object.get("status")), "Rendered", "Waiting", &message, now)?;
+        Ok(Rendered::Later(message))
+    };
     let config = match config {
         Ok(config) => config,
-        Err(error) => {
-            let message = format!("{error:#}");
-            wait(folders, &object, Status::of_object(object.get("status")), "Rendered", "Waiting", &message, now)?;
-            return Ok(Rendered::Later(message));
-        }
+        Err(error) => return later(format!("{error:#}")),
     };
-    match generate(&object, config) {
+    match generate_with(&object, config, source) {
         Ok((request, outputs)) => {
             write(&request, &outputs)?;
             Ok(Rendered::Done(outputs))
@@ -78,6 +86,7 @@ fn rendered(
             Ok(Rendered::Wrong(violations))
         }
         Err(Unrendered::Broken(error)) => Err(error.into()),
+        Err(Unrendered::Unknown(error)) => later(format!("cannot look for what the request refers to: {error:#}")),
     }
 }
 
@@ -100,8 +109,13 @@ fn rendered_status(request: &Request<'_>, outputs: &Outputs, now: Timestamp) -> 
     // The journal of the deliveries stays: the next one goes on from it.
     let repositories = std::mem::take(&mut status.goldpath.repositories);
     let manifests = outputs.manifests.len();
-    status.goldpath =
-        Progress { observed_generation: request.generation, manifests, repositories, ..Progress::default() };
+    status.goldpath = Progress {
+        observed_generation: request.generation,
+        manifests,
+        repositories,
+        warnings: outputs.lasting_warnings(),
+        ..Progress::default()
+    };
     status.extra.clear();
     status.extra.extend(outputs.status.clone());
     status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));

@@ -2,8 +2,10 @@
 //! are the same object or claim the same paths, and that no Teams are each other's parents.
 
 use crate::config::Config;
-use crate::document::{Node, Value};
+use crate::document::Node;
+use crate::known::{Need, Source};
 use crate::outputs::{Outputs, Unrendered};
+use crate::promise::id_field;
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,39 +36,39 @@ struct Known {
     identity: Identity,
     /// The files that it has, with the repository, and its accounts.
     claims: BTreeSet<String>,
-    id: String,
-    relations: Vec<(String, String)>,
+    /// What others name it by.
+    own: Need,
+    parent: Option<Need>,
 }
 
-/// Checks each document, and all of them together.
-pub fn check(items: &[Item<'_>], config: &Config) -> Vec<Verdict> {
+/// Checks each document, with what `source` knows of those that it refers to, and all of them together.
+pub fn check(items: &[Item<'_>], config: &Config, source: &dyn Source) -> Vec<Verdict> {
     let (mut verdicts, mut known) = (Vec::new(), Vec::new());
     for (index, item) in items.iter().enumerate() {
         let mut verdict = Verdict::default();
-        match crate::generate(item.document, config) {
-            Ok((request, outputs)) => known.push(Known::new(index, request.identity, outputs)),
-            Err(Unrendered::Wrong(faults)) => verdict.faults = faults,
-            Err(Unrendered::Broken(error)) => {
-                let refusal = Refusal::new("internal", format!("{error}: our bug"));
-                verdict.faults.push(refusal.at("", Some(item.document.span)));
+        match crate::generate_with(item.document, config, source) {
+            Ok((request, mut outputs)) => {
+                verdict.warnings = std::mem::take(&mut outputs.warnings);
+                known.push(Known::new(index, request.identity, outputs));
             }
+            Err(Unrendered::Wrong(faults)) => verdict.faults = faults,
+            Err(unrendered) => {
+                let why = match unrendered {
+                    Unrendered::Broken(error) => format!("{error}: our bug"),
+                    Unrendered::Unknown(error) => format!("cannot look for what it refers to: {error:#}"),
+                    Unrendered::Wrong(_) => unreachable!("matched before"),
+                };
+                verdict.faults.push(Refusal::new("internal", why).at("", Some(item.document.span)));
+            }
+        }
+        for warning in &mut verdict.warnings {
+            warning.span = item.document.at(&warning.path).map(|node| node.span);
         }
         verdicts.push(verdict);
     }
-    let add = |index: usize, path: &str, refusal: Refusal| {
-        refusal.at(path, items[index].document.at(path).map(|node| node.span))
-    };
     for (index, path, refusal) in doubles(items, &known).into_iter().chain(circles(&known)) {
-        verdicts[index].conflicts.push(add(index, &path, refusal));
-    }
-    let ids: BTreeSet<_> = known.iter().map(|known| known.id.as_str()).collect();
-    for Known { index, relations, .. } in &known {
-        for (path, id) in relations.iter().filter(|(_, id)| !ids.contains(id.as_str())) {
-            let refusal = Refusal::new("unknown-team", format!("`{id}` is none of these Teams"))
-                .help("right if it was applied before; else look for a slip");
-            let path = place_of(items[*index].document, path, id);
-            verdicts[*index].warnings.push(add(*index, &path, refusal.suggest(id, ids.iter().copied())));
-        }
+        let span = items[index].document.at(&path).map(|node| node.span);
+        verdicts[index].conflicts.push(refusal.at(path, span));
     }
     verdicts
 }
@@ -78,7 +80,9 @@ impl Known {
             .map(|(role, path)| format!("{} {path}", role.as_str()))
             .chain(outputs.accounts.made.iter().map(|name| format!("account {}", name.as_str().to_lowercase())))
             .collect();
-        Self { index, identity, claims, id: outputs.id, relations: outputs.relations }
+        let own = Need::Request { kind: identity.kind.clone(), id: outputs.id };
+        let parent = outputs.relations.into_iter().find(|relation| relation.path == PARENT).map(|parent| parent.need);
+        Self { index, identity, claims, own, parent }
     }
 }
 
@@ -108,9 +112,9 @@ fn doubles(items: &[Item<'_>], known: &[Known]) -> Vec<(usize, String, Refusal)>
                 continue;
             }
             let message =
-                format!("`{}` is also that of {}, in {}", request.id, other.identity, items[other.index].place);
+                format!("`{}` is also that of {}, in {}", request.own.id(), other.identity, items[other.index].place);
             let refusal = Refusal::new("taken", message).help("give one of the two another id");
-            found.push((request.index, "spec.id".to_owned(), refusal));
+            found.push((request.index, id_field(&request.identity).to_owned(), refusal));
         }
     }
     found
@@ -123,23 +127,21 @@ fn each_with_another(same: &[usize]) -> impl Iterator<Item = (usize, usize)> {
 
 /// Every request whose parents lead back to it.
 fn circles(known: &[Known]) -> Vec<(usize, String, Refusal)> {
-    let parent_of =
-        |request: &Known| request.relations.iter().find(|(path, _)| path == PARENT).map(|(_, id)| id.clone());
-    let parents: BTreeMap<_, _> = known.iter().filter_map(|r| Some((r.id.clone(), parent_of(r)?))).collect();
+    let parents: BTreeMap<_, _> = known.iter().filter_map(|r| Some((&r.own, r.parent.as_ref()?))).collect();
     let (mut seen, mut circles) = (BTreeSet::new(), BTreeMap::new());
-    for id in parents.keys() {
-        let (mut way, mut next) = (Vec::new(), Some(id));
-        while let Some(id) = next.filter(|id| seen.insert(*id)) {
-            way.push(id);
-            next = parents.get(id);
+    for own in parents.keys() {
+        let (mut way, mut next) = (Vec::new(), Some(*own));
+        while let Some(own) = next.filter(|own| seen.insert(*own)) {
+            way.push(own);
+            next = parents.get(own).copied();
         }
-        if let Some(begin) = next.and_then(|id| way.iter().position(|other| *other == id)) {
+        if let Some(begin) = next.and_then(|own| way.iter().position(|other| *other == own)) {
             let circle = &way[begin..];
             circles.extend((0..circle.len()).map(|n| (circle[n], shown(circle, n))));
         }
     }
     let closes = |request: &Known| {
-        let message = format!("closes a circle: {}", circles.get(&request.id)?);
+        let message = format!("closes a circle: {}", circles.get(&request.own)?);
         let refusal = Refusal::new("circle", message).help("leave one of these parents out");
         Some((request.index, PARENT.to_owned(), refusal))
     };
@@ -150,29 +152,35 @@ fn circles(known: &[Known]) -> Vec<(usize, String, Refusal)> {
 const PARENT: &str = "spec.parent";
 
 /// A circle from one of its members back to it.
-fn shown(circle: &[&String], from: usize) -> String {
-    let mut way: Vec<_> = circle.iter().cycle().skip(from).take(circle.len().min(6)).map(|id| id.as_str()).collect();
+fn shown(circle: &[&Need], from: usize) -> String {
+    let mut way: Vec<_> = circle.iter().cycle().skip(from).take(circle.len().min(6)).map(|need| need.id()).collect();
     way.extend((circle.len() > 6).then_some("…"));
-    way.push(circle[from]);
+    way.push(circle[from].id());
     way.join(" → ")
-}
-
-/// The path of the value `id` in the field at `path`, which may be a list of such.
-fn place_of(document: &Node, path: &str, id: &str) -> String {
-    match document.at(path).map(|field| &field.value) {
-        Some(Value::List(items)) => {
-            let index = items.iter().position(|item| item.as_str() == Some(id));
-            format!("{path}[{}]", index.unwrap_or_default())
-        }
-        _ => path.to_owned(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
+    use crate::known::{Answer, Known as Answers, Source};
+    use crate::promise::need_of;
+    use crate::violation::nearest;
     use std::time::Instant;
+
+    /// Who knows those that are given.
+    struct Given(BTreeSet<Need>);
+
+    impl Source for Given {
+        fn look(&self, needs: &BTreeSet<Need>) -> anyhow::Result<Answers> {
+            let nearest = |id: &str| nearest(id, self.0.iter().map(Need::id)).map(str::to_owned);
+            let answer = |need: &Need| match self.0.contains(need) {
+                true => Answer::Found,
+                false => Answer::NotSeen { nearest: nearest(need.id()) },
+            };
+            Ok(Answers(needs.iter().map(|need| (need.clone(), answer(need))).collect()))
+        }
+    }
 
     fn team(name: &str, id: &str, more: &str) -> String {
         format!(
@@ -189,7 +197,7 @@ mod tests {
             assert!(v.span.is_some(), "{v:?}");
             format!("{} {} {}", v.path, v.rule, v.message)
         };
-        let verdicts = check(&items, &Config::default());
+        let verdicts = check(&items, &Config::default(), &Given(documents.iter().filter_map(need_of).collect()));
         let all = |v: &Verdict| v.faults.iter().chain(&v.conflicts).chain(&v.warnings).map(text).collect();
         verdicts.iter().map(all).collect()
     }

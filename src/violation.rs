@@ -95,7 +95,7 @@ impl Refusal {
 }
 
 /// The one of `known` that `given` is probably a slip for: at most a third of it differs.
-fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > 64 {
         return None;
     }

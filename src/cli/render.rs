@@ -1,6 +1,8 @@
 //! `goldpath render`: what requests become, as one stream or as files, and nothing of it delivered.
 
-use super::{ConfigArgs, Files, WRONG, diagnostics, is_colored, print, requests, tell};
+use super::neighbours::Neighbours;
+use super::run::PlaceArgs;
+use super::{Files, WRONG, diagnostics, is_colored, print, requests, tell};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::outputs::{Outputs, Role};
 use anyhow::{Context, Result, ensure};
@@ -13,7 +15,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    config: ConfigArgs,
+    place: PlaceArgs,
     /// Render the Backstage entities instead of the manifests
     #[arg(long, conflicts_with = "infrastructure")]
     catalog: bool,
@@ -26,11 +28,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = arguments.config.load()?;
+    let config = arguments.place.config.load()?;
     let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
+    let neighbours = Neighbours::read(&sources, &arguments.files, &arguments.place.workspace)?;
     let color = is_colored(&std::io::stderr());
     let mut is_wrong = false;
-    for (source, wrong) in requests::judge(&sources, &config) {
+    for (source, wrong) in requests::judge(&sources, &config, &neighbours) {
         let text = String::from_utf8_lossy(&source.text);
         if let Err(fault) = &source.documents {
             is_wrong = true;
@@ -49,7 +52,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut all = FileTree::default();
     for item in sources.iter().flat_map(requests::Source::items) {
         // It was rendered before, without a fault.
-        let Ok((_, Outputs { manifests, mut repositories, .. })) = crate::generate(item.document, &config) else {
+        let Ok((_, Outputs { manifests, mut repositories, .. })) =
+            crate::generate_with(item.document, &config, &neighbours)
+        else {
             continue;
         };
         let tree = match (arguments.catalog, arguments.infrastructure) {

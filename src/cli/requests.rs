@@ -3,6 +3,7 @@
 use super::{Files, one_line};
 use crate::config::Config;
 use crate::document::{self, Node, Unreadable, Value};
+use crate::known;
 use crate::request::API_VERSION;
 use crate::set::{self, Item, Verdict};
 use anyhow::{Context, Result, bail};
@@ -101,9 +102,13 @@ impl Sources {
 }
 
 /// What is wrong with the documents of each file, in its order: of those that can be read.
-pub fn judge<'s>(sources: &'s [Source], config: &Config) -> impl Iterator<Item = (&'s Source, Verdict)> {
+pub fn judge<'s>(
+    sources: &'s [Source],
+    config: &Config,
+    source: &dyn known::Source,
+) -> impl Iterator<Item = (&'s Source, Verdict)> {
     let items: Vec<_> = sources.iter().flat_map(Source::items).collect();
-    let mut verdicts = set::check(&items, config).into_iter();
+    let mut verdicts = set::check(&items, config, source).into_iter();
     sources.iter().map(move |source| {
         let mut all = Verdict::default();
         for Verdict { faults, conflicts, warnings } in verdicts.by_ref().take(source.items().count()) {

@@ -6,11 +6,13 @@
 mod job;
 mod told;
 
+use super::neighbours::Neighbours;
 use super::requests::{self, Source, Sources};
 use super::{ConfigArgs, FAILED, Files, Output, print, prune, tell};
 use crate::commit::{self, Task};
 use crate::config::{Config, Remote};
 use crate::file_tree::write_file;
+use crate::known;
 use crate::outcome::{Action, Extent};
 use crate::outputs::Role;
 use crate::promise::PROMISES;
@@ -172,8 +174,10 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
         }
     }
     let batch = Batch::open(&config, extent)?;
-    let mut job = Job { workspace: &place.workspace, config: &config, task, now: commit::now()?, batch };
-    let verdicts = check(&sources, &config, action);
+    let neighbours = Neighbours::read(&sources, files, &place.workspace)?;
+    let source: &dyn known::Source = &neighbours;
+    let mut job = Job { workspace: &place.workspace, config: &config, source, task, now: commit::now()?, batch };
+    let verdicts = check(&sources, &config, source, action);
     let mut progress = Progress::new(verdicts.len(), shown);
     let mut told = Told::new();
     if action == Action::Configure {
@@ -194,7 +198,7 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
             Pruning::Asked | Pruning::Agreed => {
                 let strays: Vec<_> = strays.into_iter().map(|(_, source)| source).collect();
                 job.task.action = Action::Delete;
-                let verdicts = check(&strays, &config, Action::Delete);
+                let verdicts = check(&strays, &config, source, Action::Delete);
                 job.run(&strays, verdicts, &mut told, &mut progress)?;
                 job.task.action = Action::Configure;
             }
@@ -225,10 +229,10 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
 }
 
 /// Every fault of requests that are to be there; a deletion asks for no more than who a request is.
-fn check(sources: &[Source], config: &Config, action: Action) -> Vec<Verdict> {
+fn check(sources: &[Source], config: &Config, source: &dyn known::Source, action: Action) -> Vec<Verdict> {
     let items: Vec<_> = sources.iter().flat_map(Source::items).collect();
     match action {
-        Action::Configure => set::check(&items, config),
+        Action::Configure => set::check(&items, config, source),
         Action::Delete => items.iter().map(|_| Verdict::default()).collect(),
     }
 }

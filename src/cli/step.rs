@@ -5,14 +5,20 @@
 //! first, which only claims what they name, because commits and pull requests take a hundred times as long.
 #![expect(clippy::print_stdout, reason = "a step's log is its output")]
 
-use super::ConfigArgs;
+use super::{ConfigArgs, SERVICE_ACCOUNT};
+use crate::cluster::ServiceAccount;
 use crate::commit::{self, Task};
+use crate::http::at_once;
+use crate::known::{Answer, Known, Need, Nobody, Source};
 use crate::kratix::Folders;
 use crate::outcome::{Action, Extent};
+use crate::promise::find;
 use crate::render;
 use crate::track;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Check a request and render what it asks for
@@ -100,12 +106,36 @@ pub(super) fn run(name: &str) -> Option<Result<ExitCode>> {
 }
 
 fn render(Render { folders, config }: &Render) -> Result<Vec<String>> {
-    Ok(render::run(folders, config.load_as_step().as_ref(), commit::now()?)?.lines())
+    Ok(render::run(folders, config.load_as_step().as_ref(), source().as_ref(), commit::now()?)?.lines())
 }
 
 fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<String>> {
     let task = Task { action: *action, extent: extent(Extent::Whole, *dry_run), with_diff: false };
     Ok(commit::run(folders, config.load_as_step().as_ref(), task, commit::now()?)?.lines(*dry_run))
+}
+
+/// Who knows what a request refers to: the API server, or nobody outside of a cluster.
+fn source() -> Box<dyn Source> {
+    match ServiceAccount::find(Path::new(SERVICE_ACCOUNT)) {
+        Some(account) => Box::new(Cluster(account)),
+        None => Box::new(Nobody),
+    }
+}
+
+/// What the API server knows, as far as the account of a Pipeline may ask it.
+struct Cluster(ServiceAccount);
+
+impl Source for Cluster {
+    fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
+        let needs: Vec<_> = needs.iter().cloned().collect();
+        let known = at_once(8, &needs, |need| {
+            let Need::Request { kind, id } = need;
+            let promise = find(kind.as_str()).map_err(|refusal| anyhow!("{}", refusal.message))?;
+            let answer = if self.0.has(&promise.address(), promise.id, id)? { Answer::Found } else { Answer::Absent };
+            anyhow::Ok((need.clone(), answer))
+        })?;
+        Ok(Known(known.into_iter().collect()))
+    }
 }
 
 const fn extent(extent: Extent, dry_run: bool) -> Extent {
@@ -123,7 +153,7 @@ fn track(Track { folders, config, action, dry_run }: &Track) -> Result<Vec<Strin
 fn claim(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
     let (config, now) = (config.load_as_step(), commit::now()?);
     let task = Task { action: Action::Configure, extent: extent(Extent::Claim, *dry_run), with_diff: false };
-    let rendered = render::run(folders, config.as_ref(), now)?;
+    let rendered = render::run(folders, config.as_ref(), source().as_ref(), now)?;
     if folders.is_stopped() {
         return Ok(rendered.lines());
     }
@@ -138,7 +168,7 @@ fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<Strin
     }
     let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Configure);
     let task = Task { action, extent: Extent::Whole, with_diff: false };
-    let rendered = render::run_for_repositories(folders, config.as_ref(), now)?;
+    let rendered = render::run_for_repositories(folders, config.as_ref(), source().as_ref(), now)?;
     if folders.is_stopped() {
         return Ok(rendered.lines());
     }

@@ -1,6 +1,8 @@
 //! `goldpath validate`: every fault of every request, where it stands.
 
-use super::{ConfigArgs, Files, Output, WRONG, diagnostics, is_colored, print, requests, tell};
+use super::neighbours::Neighbours;
+use super::run::PlaceArgs;
+use super::{Files, Output, WRONG, diagnostics, is_colored, print, requests, tell};
 use crate::text::count;
 use crate::violation::{Violation, told};
 use anyhow::Result;
@@ -13,7 +15,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    config: ConfigArgs,
+    place: PlaceArgs,
     /// How to print the result
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
@@ -44,12 +46,13 @@ impl Fault {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = arguments.config.load()?;
+    let config = arguments.place.config.load()?;
     let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
+    let neighbours = Neighbours::read(&sources, &arguments.files, &arguments.place.workspace)?;
     let color = is_colored(&std::io::stdout());
     let requests = sources.iter().flat_map(requests::Source::items).count();
     let (mut faults, mut warnings, mut text, mut all) = (0, 0, String::new(), Vec::new());
-    for (source, wrong) in requests::judge(&sources, &config) {
+    for (source, wrong) in requests::judge(&sources, &config, &neighbours) {
         if let Err(fault) = &source.documents {
             text += &diagnostics::render_unreadable(&source.name, &source.text, fault, color);
             faults += 1;

@@ -6,7 +6,8 @@ mod validated;
 
 use super::Promise;
 use crate::config::Config;
-use crate::outputs::{Outputs, Unrendered};
+use crate::known::{Known, Stop};
+use crate::outputs::Outputs;
 use crate::request::Request;
 use kube::CustomResourceExt;
 
@@ -17,11 +18,15 @@ pub const PROMISE: Promise = Promise {
     definition: request::Team::crd,
     check: |spec, config| request::parse(spec, config).err().unwrap_or_default(),
     generate,
+    id: "spec.id",
+    refers_to: &["Team"],
     id_of: render::id_of,
 };
 
-fn generate(request: &Request<'_>, config: &Config) -> Result<Outputs, Unrendered> {
+fn generate(request: &Request<'_>, known: &Known, config: &Config) -> Result<Outputs, Stop> {
     let spec = request::parse(request.spec, config)?;
+    let relations = spec.relations();
+    let warnings = known.warnings(&relations)?;
     let team = validated::validate(spec, config.propagate.take(&request.labels, &request.annotations), config);
-    Ok(render::render(&request.identity, &team)?)
+    Ok(Outputs { relations, warnings, ..render::render(&request.identity, &team)? })
 }

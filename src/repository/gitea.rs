@@ -390,7 +390,7 @@ impl Repository {
 
     /// Gives up what was claimed by a request that is refused.
     fn unless_taken<T>(&mut self, result: Result<T, Undelivered>, queue: &mut Queue) -> Result<T, Undelivered> {
-        if result.as_ref().is_err_and(|error| error.refusal().is_some()) {
+        if result.as_ref().is_err_and(|error| error.is_refusal()) {
             self.with_retries(|_| Ok(queue.give_up()?))?;
         }
         result

@@ -199,8 +199,8 @@ pub enum Unplanned {
     Taken(RelativePath, Owner),
     /// Somebody has written by hand what is at the index's path.
     Index(RelativePath),
-    /// The request was delivered by another `spec.id`, the first, than it has now.
-    Renamed(String, String),
+    /// The request was delivered by another id, the first, than it has now, which a field has.
+    Renamed(&'static str, String, String),
     /// The tree could not be read.
     Unread(anyhow::Error),
 }
@@ -213,7 +213,7 @@ impl Unplanned {
     pub fn refused(self, role: Role) -> Result<Undelivered> {
         match self {
             Self::Taken(path, owner) => Ok(Undelivered::Taken { repository: role, path, owner }),
-            Self::Renamed(old, new) => Ok(Undelivered::Renamed { old, new }),
+            Self::Renamed(field, old, new) => Ok(Undelivered::Renamed { field, old, new }),
             Self::Index(path) => Ok(Undelivered::Index { path }),
             Self::Unread(error) => Err(error),
         }
@@ -476,7 +476,7 @@ fn refuse_renamed(
     }
     suspects.remove(inventory);
     refuse_shared(tree, inventory, owned, &suspects)?;
-    Err(Unplanned::Renamed(old, new.to_owned()))
+    Err(Unplanned::Renamed(promise::id_field(request), old, new.to_owned()))
 }
 
 fn refuse_impossible(
@@ -632,7 +632,7 @@ mod tests {
             Ok(_) => None,
             Err(Unplanned::Unread(error)) => Some(error.to_string()),
             Err(Unplanned::Taken(path, owner)) => Some(format!("{path} is taken by {owner}")),
-            Err(Unplanned::Renamed(old, new)) => Some(format!("{old} is now {new}")),
+            Err(Unplanned::Renamed(_, old, new)) => Some(format!("{old} is now {new}")),
             Err(Unplanned::Index(path)) => Some(format!("{path} is no index")),
         }
     }

@@ -132,11 +132,19 @@ pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
 
 pub fn namesakes_stay_apart(world: &World) {
     let teams = ["one", "two"].map(|which| world.team(&world.namespace(&format!("same-{which}")), "same", which));
-    for team in &teams {
-        team.apply(&json!({"name": format!("Of {}", team.namespace)}));
+    let [one, two] = &teams;
+    let parents = [(one, "gp-e2e-nobody"), (two, one.managed.0.as_str())];
+    for (team, parent) in parents {
+        team.apply(&json!({"name": format!("Of {}", team.namespace), "parent": parent}));
     }
-    for team in &teams {
-        team.delivered(120);
+    for (team, parent) in parents {
+        let shown = team.delivered(120);
+        // A step may list Teams, in every namespace.
+        let warnings = match parent {
+            "gp-e2e-nobody" => json!(["`gp-e2e-nobody` is the id of no Team"]),
+            _ => Value::Null,
+        };
+        assert_eq!(shown["status"]["goldpath"]["warnings"], warnings, "{shown}");
         assert_eq!(team.manifests().len(), 6, "{:?}", team.manifests());
         assert!(team.manifests().iter().all(|name| name.starts_with(&format!("team_{}_same_", team.namespace))));
     }
@@ -145,7 +153,6 @@ pub fn namesakes_stay_apart(world: &World) {
         assert!(catalog.contains(&format!("teams/{}.yaml", team.managed.0)), "{catalog:?}");
     }
     // A third that takes an id is refused, with who has it; and what is there stays.
-    let [one, two] = &teams;
     let taker = world.team(&two.namespace, "taker", "one");
     taker.apply(&json!({"name": "Taker"}));
     let owner = format!("{}/same", one.namespace);

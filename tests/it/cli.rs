@@ -900,6 +900,43 @@ fn a_set_is_checked_before_anything_of_it_is_written() {
 }
 
 #[test]
+fn what_a_request_refers_to_may_be_in_another_file_or_in_the_workspace_and_else_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("child.yaml", &team("child", "child", ", parent: parent, allowNetworkFrom: [nobody, other]"));
+    write("parent.yaml", &team("parent", "parent", ""));
+    fs::create_dir(folder.path().join("others")).unwrap();
+    write("others/other.yaml", &team("other", "other", ""));
+    let warned = |arguments: &[&str]| {
+        let output = goldpath(folder.path(), arguments);
+        assert!(output.status.success(), "{output:?}");
+        let told = format!("{}{}", stdout(&output), stderr(&output));
+        let lines = told.lines().filter_map(|line| line.strip_prefix("warning[unknown-team]: `"));
+        lines.filter_map(|line| Some(line.split_once('`')?.0.to_owned())).collect::<Vec<_>>()
+    };
+    for command in ["validate", "diff", "render", "run"] {
+        let alone: &[&str] = &[command, "child.yaml"];
+        if command != "diff" {
+            assert_eq!(warned(alone), ["parent", "nobody", "other"], "{command}");
+        }
+    }
+    assert_eq!(warned(&["validate", "child.yaml", "parent.yaml"]), ["nobody", "other"]);
+    assert_eq!(warned(&["validate", "parent.yaml", "child.yaml", "--with", "others"]), ["nobody"]);
+    // What is looked at is not run, and what was run is known.
+    let run = goldpath(folder.path(), &["run", "parent.yaml", "--with", "others/other.yaml"]);
+    assert!(stdout(&run).ends_with("1 committed\n"), "{run:?}");
+    assert_eq!(warned(&["validate", "child.yaml"]), ["nobody", "other"]);
+    assert_eq!(warned(&["validate", "child.yaml", "--workspace", "elsewhere"]), ["parent", "nobody", "other"]);
+    write("others/damaged.yaml", "a: [");
+    let damaged = goldpath(folder.path(), &["validate", "child.yaml", "--with", "others"]);
+    let why = "error: cannot look at others/damaged.yaml: ";
+    assert!(damaged.status.code() == Some(2) && stderr(&damaged).starts_with(why), "{damaged:?}");
+    // On a laptop nobody sees all: the status says nothing of it.
+    let status = folder.path().join(".goldpath/requests/team/default/child/metadata/status.yaml");
+    assert!(!fs::read_to_string(status).unwrap().contains("nobody"));
+}
+
+#[test]
 fn runs_in_one_workspace_wait_for_each_other_and_git_takes_nothing_of_it() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("team.yaml"), EXAMPLE).unwrap();

@@ -7,7 +7,7 @@
 //! - `GOLDPATH_TEST_HELD`: a folder with the keys of the objects as files.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use goldpath::cluster::ServiceAccount;
+use goldpath::cluster::{Resource, ServiceAccount};
 use goldpath::config::{Config, Remote};
 use goldpath::outputs::Role;
 use std::collections::BTreeMap;
@@ -61,6 +61,31 @@ fn missing_secret_comes_with_how_to_make_it() {
         "there is no Secret `goldpath-gitea` in the namespace `goldpath-system`: \
          manifests/platform/README.md says how to create it"
     );
+}
+
+#[test]
+#[ignore = "needs an API server: scripts/run-contract-tests.sh"]
+fn a_step_finds_the_teams_that_one_refers_to_and_may_list_nothing_else() {
+    let bound = account(&folder("GOLDPATH_TEST_BOUND"));
+    let resource = |group: &str, plural: &str| Resource {
+        group: group.to_owned(),
+        version: if group == "apps" { "v1" } else { "v1alpha1" }.to_owned(),
+        plural: plural.to_owned(),
+    };
+    let teams = resource("platform.kratix.io", "teams");
+    let has = |value: &str| bound.has(&teams, "spec.id", value).unwrap();
+    assert_eq!(
+        [has("contract-parent"), has("contract-nobody"), has("a,spec.id=contract-parent")],
+        [true, false, false]
+    );
+    let missing = bound.has(&resource("platform.kratix.io", "nothings"), "spec.id", "a").unwrap_err();
+    let rights = "the Promise's Pipeline needs rbac.permissions for it: see promises/team/promise.yaml";
+    let namespace = fs::read_to_string(folder("GOLDPATH_TEST_UNBOUND").join("namespace")).unwrap();
+    assert!(format!("{missing:#}").ends_with(&format!("may not list nothings.platform.kratix.io: {rights}")));
+    let refused = account(&folder("GOLDPATH_TEST_UNBOUND")).has(&teams, "spec.id", "a").unwrap_err();
+    let who = format!("the service account `unbound` of the namespace `{namespace}`");
+    assert_eq!(format!("{refused:#}"), format!("{who} may not list teams.platform.kratix.io: {rights}"));
+    assert!(bound.has(&resource("apps", "deployments"), "metadata.name", "a").is_err());
 }
 
 #[test]

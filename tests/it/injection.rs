@@ -52,12 +52,13 @@ fn request() -> Value {
 fn generate(request: &Value) -> Option<Outputs> {
     let source = escaped(request);
     let documents = document::parse(source.as_bytes()).unwrap();
-    match goldpath::generate(&documents[0], &Config::default()) {
+    match goldpath::generate_with(&documents[0], &Config::default(), &goldpath::known::Nobody) {
         Ok((_, outputs)) => Some(outputs),
         Err(Unrendered::Wrong(violations)) => {
             assert!(!violations.is_empty());
             None
         }
+        Err(Unrendered::Unknown(error)) => panic!("{error:#}"),
         Err(Unrendered::Broken(error)) => panic!("{error}: {request}"),
     }
 }

@@ -8,9 +8,11 @@ use crate::config::{Config, Remote};
 use crate::diff::{self, FileDiff};
 use crate::document::{Node, to_json};
 use crate::file_tree::FileTree;
+use crate::known;
 use crate::kratix::Folders;
 use crate::outcome::{Action, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered};
 use crate::outputs::{Outputs, Role, Unrendered};
+use crate::promise::id_field;
 use crate::render::{self, Rendered};
 use crate::repository::Batch;
 use crate::request::Identity;
@@ -65,6 +67,8 @@ pub(super) struct Manifests {
 pub(super) struct Job<'a> {
     pub workspace: &'a Path,
     pub config: &'a Config,
+    /// Who knows what the requests refer to.
+    pub source: &'a dyn known::Source,
     pub task: Task,
     pub now: Timestamp,
     /// Where all repositories are on this machine: what is delivered to them together.
@@ -136,7 +140,7 @@ impl Job<'_> {
         // A deletion asks for no more than who it is.
         let request = match crate::promise::read(document) {
             Ok(request) => request,
-            Err(faults) => return Ok(Err(faults_of(document, self.config).unwrap_or(faults))),
+            Err(faults) => return Ok(Err(faults_of(document, self.config, self.source).unwrap_or(faults))),
         };
         let folders = Folders::below(&self.workspace.join("requests").join(request.identity.path()));
         let report = Report {
@@ -161,14 +165,15 @@ impl Job<'_> {
             folders.clear_verdict()?;
         }
         let is_dry = self.task.extent == Extent::DryRun;
-        let mut outputs = match (self.task.action, crate::generate(document, self.config)) {
+        let mut outputs = match (self.task.action, crate::generate_with(document, self.config, self.source)) {
             (Action::Delete, _) => Outputs::nothing(),
             (_, Ok((_, outputs))) => outputs,
             (_, Err(Unrendered::Broken(error))) => return Err(error.into()),
+            (_, Err(Unrendered::Unknown(error))) => return Err(error),
             (_, Err(Unrendered::Wrong(faults))) => {
                 if !is_dry {
                     folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
-                    render::run(&folders, Ok(self.config), self.now)?;
+                    render::run(&folders, Ok(self.config), self.source, self.now)?;
                 }
                 return Ok(Err(faults));
             }
@@ -200,9 +205,9 @@ impl Job<'_> {
         begun.folders.write_object(as_object(document, status.as_ref())?.as_bytes())?;
         // Of a request that is refused Kratix delivers no manifests: those of before stay.
         let is_refused =
-            begun.staged.as_ref().is_some_and(|staged| staged.as_ref().is_err_and(|e| e.refusal().is_some()));
+            begun.staged.as_ref().is_some_and(|staged| staged.as_ref().is_err_and(Undelivered::is_refusal));
         if self.task.action == Action::Configure && !is_refused {
-            match render::run(&begun.folders, Ok(self.config), self.now)? {
+            match render::run(&begun.folders, Ok(self.config), self.source, self.now)? {
                 Rendered::Done(_) => {}
                 Rendered::Later(why) => bail!("{why}"),
                 Rendered::Wrong(_) => bail!("{} is wrong only as a copy: our bug", begun.report.request),
@@ -249,7 +254,7 @@ impl Job<'_> {
             return Ok(report);
         }
         let config = Ok(self.config);
-        let refusal = staged.as_ref().and_then(|staged| staged.as_ref().err()?.refusal());
+        let refusal = staged.as_ref().and_then(|staged| staged.as_ref().err()?.refusal(id_field(&report.request)));
         let result = match staged {
             _ if let Some(refusal) = refusal => {
                 commit::refuse_unrendered(&folders, &refusal, self.now)?;
@@ -331,7 +336,7 @@ impl Report {
     fn take(&mut self, found: Result<BTreeMap<Role, Outcome>, Undelivered>) {
         match found {
             Ok(outcomes) => self.repositories = outcomes,
-            Err(error) => match error.refusal() {
+            Err(error) => match error.refusal(id_field(&self.request)) {
                 Some(refusal) => {
                     self.manifests = Manifests::default();
                     self.refuse(refusal);
@@ -364,8 +369,8 @@ impl Report {
 }
 
 /// Every fault of a request.
-fn faults_of(document: &Node, config: &Config) -> Option<Vec<Violation>> {
-    match crate::generate(document, config) {
+fn faults_of(document: &Node, config: &Config, source: &dyn known::Source) -> Option<Vec<Violation>> {
+    match crate::generate_with(document, config, source) {
         Err(Unrendered::Wrong(violations)) => Some(violations),
         _ => None,
     }

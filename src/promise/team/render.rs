@@ -109,8 +109,8 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
             )]),
         },
         id: team.id.to_string(),
-        relations: team.relations(),
         status: serde_json::Map::from_iter([("email".to_owned(), team.email.as_str().into())]),
+        ..Outputs::default()
     })
 }
 

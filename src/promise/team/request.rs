@@ -6,7 +6,8 @@
 use crate::config::Config;
 use crate::document::Node;
 use crate::fields::{self, Fields, one_of};
-use crate::names::{Description, DisplayName, Email, TeamId, Username};
+use crate::known::{Need, Relation};
+use crate::names::{Description, DisplayName, Email, Kind, TeamId, Username};
 use crate::quantity::{Bytes, Count, Cpu};
 use crate::status::Status;
 use crate::violation::{Refusal, Violation};
@@ -31,6 +32,7 @@ const MAX_ALLOWED: usize = 100;
     doc = "A team of people: its namespace, its organisation in Gitea, its entry in the catalog",
     namespaced,
     status = "Status",
+    selectable = ".spec.id",
     printcolumn = r#"{"name":"Id", "type":"string", "jsonPath":".spec.id"}"#,
     printcolumn = r#"{"name":"Email", "type":"string", "jsonPath":".status.email"}"#,
     printcolumn = r#"{"name":"Message", "type":"string", "jsonPath":".status.message"}"#,
@@ -70,6 +72,20 @@ pub struct TeamSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
     pub allow_network_from: Vec<TeamId>,
+}
+
+impl TeamSpec {
+    /// The other Teams that it names.
+    pub fn relations(&self) -> Vec<Relation> {
+        let kind = Kind::parse("Team").expect("a constant");
+        let relation = |path: String, id: &TeamId| {
+            let need = Need::Request { kind: kind.clone(), id: id.to_string() };
+            Relation { path, need, rule: "unknown-team" }
+        };
+        let neighbours = self.allow_network_from.iter().enumerate();
+        let neighbours = neighbours.map(|(n, id)| relation(format!("spec.allowNetworkFrom[{n}]"), id));
+        self.parent.iter().map(|id| relation("spec.parent".to_owned(), id)).chain(neighbours).collect()
+    }
 }
 
 /// One person of a Team.

@@ -91,13 +91,6 @@ pub fn validate(spec: TeamSpec, propagated: Propagated, config: &Config) -> Vali
 }
 
 impl ValidatedTeam {
-    /// The ids of other Teams, by the field that names them.
-    pub fn relations(&self) -> Vec<(String, String)> {
-        let parent = self.parent.iter().map(|id| ("spec.parent".to_owned(), id.to_string()));
-        let neighbours = self.allow_network_from.iter().map(|id| ("spec.allowNetworkFrom".to_owned(), id.to_string()));
-        parent.chain(neighbours).collect()
-    }
-
     /// The people of each role in use, from the most to the least: `(role, user names)`.
     pub fn members_by_role(&self) -> impl Iterator<Item = (&'static str, Role, Vec<&str>)> {
         Role::ALL.into_iter().filter_map(|(name, role)| {

@@ -65,6 +65,8 @@ const pipelines = folders.flatMap(folder => {
     list.map(pipeline => ({
       name: `${metadata.name}-${type}-${action}-${pipeline.metadata.name}`,
       permissions: pipeline.spec.rbac?.permissions ?? [],
+      // The kinds that a request may refer to, everywhere.
+      lists: (pipeline.spec.rbac?.permissions ?? []).filter(({ resourceNamespace }) => resourceNamespace === '*').flatMap(({ resources }) => resources),
     }))));
 });
 const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1' };
@@ -74,11 +76,11 @@ await create([
 for (const { name, permissions } of pipelines) {
   const placeOf = ({ resourceNamespace }) => resourceNamespace ?? namespace;
   for (const place of new Set(permissions.map(placeOf))) {
-    const metadata = { name, namespace: place };
+    const [metadata, prefix] = place === '*' ? [{ name, labels: { [LABEL]: 'true' } }, 'Cluster'] : [{ name, namespace: place }, ''];
     const rules = permissions.filter(permission => placeOf(permission) === place);
     await create([
-      { ...rbac, kind: 'Role', metadata, rules: rules.map(({ resourceNamespace, ...rule }) => rule) },
-      { ...rbac, kind: 'RoleBinding', metadata, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name }, subjects: [{ kind: 'ServiceAccount', name, namespace }] },
+      { ...rbac, kind: `${prefix}Role`, metadata, rules: rules.map(({ resourceNamespace, ...rule }) => rule) },
+      { ...rbac, kind: `${prefix}RoleBinding`, metadata, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: `${prefix}Role`, name }, subjects: [{ kind: 'ServiceAccount', name, namespace }] },
     ]);
   }
 }
@@ -145,7 +147,11 @@ await create([
   { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'another', namespace: SYSTEM } },
 ]);
 
-await cargoTest(5, 'cluster::', '--skip', 'cluster::missing_secret');
+// What a request may refer to, in another namespace than its own.
+const [{ spec }] = readYaml(join(root, 'promises/team/cases/minimal/request.yaml'));
+await create([{ apiVersion: 'platform.kratix.io/v1alpha1', kind: 'Team', metadata: { name: 'parent', namespace: SYSTEM }, spec: { ...spec, id: 'contract-parent' } }]);
+
+await cargoTest(6, 'cluster::', '--skip', 'cluster::missing_secret');
 
 // Rights: who, the verb, the resource with its group and subresource, the name, where, and whether it is had.
 const rights = [];
@@ -237,8 +243,9 @@ async function rules(name, where) {
 }
 for (const where of [SYSTEM, namespace, 'default', 'kube-system']) {
   const everybody = new Set(await rules('unbound', where));
-  const expected = where === SYSTEM ? Object.entries(READ).map(([resource, name]) => `get /${resource} ${name}`) : [];
-  for (const { name } of pipelines) {
+  const read = where === SYSTEM ? Object.entries(READ).map(([resource, name]) => `get /${resource} ${name}`) : [];
+  for (const { name, lists } of pipelines) {
+    const expected = [...read, ...lists.map(plural => `list platform.kratix.io/${plural} *`)].sort();
     const own = (await rules(name, where)).filter(rule => !everybody.has(rule)).sort();
     if (!isDeepStrictEqual(own, expected)) fault(name, `has in ${where}: ${own.join(', ') || 'nothing'}`);
   }
