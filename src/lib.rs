@@ -121,13 +121,34 @@ mod tests {
         paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
     }
 
+    /// The modules of each floor, from the ground up, as they are declared above.
+    fn floors() -> Vec<Vec<&'static str>> {
+        let declared = Regex::new(r"(?m)^(?:pub )?mod (\w+);").unwrap();
+        let text = include_str!("lib.rs").split("use config::Config;").next().unwrap();
+        let modules = |floor| declared.captures_iter(floor).map(|module| module.get(1).unwrap().as_str()).collect();
+        text.split("\n\n").map(modules).filter(|floor: &Vec<_>| !floor.is_empty()).collect()
+    }
+
+    #[test]
+    fn the_readme_shows_the_floors() {
+        let picture: String = floors().iter().rev().map(|floor| format!("{}\n", floor.join("  "))).collect();
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let text = fs::read_to_string(readme).unwrap();
+        let (before, rest) = text.split_once("<!-- floors -->\n```\n").unwrap();
+        let (shown, after) = rest.split_once("```\n").unwrap();
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(readme, format!("{before}<!-- floors -->\n```\n{picture}```\n{after}")).unwrap();
+        } else {
+            assert_eq!(shown, picture, "BLESS=1 cargo test the_readme_shows writes it");
+        }
+    }
+
     #[test]
     fn no_module_uses_one_of_its_own_floor_or_above() {
-        let declared = Regex::new(r"(?m)^(?:pub )?mod (\w+);").unwrap();
-        let floors = include_str!("lib.rs").split("use config::Config;").next().unwrap().split("\n\n");
-        let floors: BTreeMap<_, _> = floors
+        let floors: BTreeMap<_, _> = floors()
+            .into_iter()
             .enumerate()
-            .flat_map(|(floor, text)| declared.captures_iter(text).map(move |module| (module[1].to_owned(), floor)))
+            .flat_map(|(floor, modules)| modules.into_iter().map(move |module| (module.to_owned(), floor)))
             .collect();
         let used = Regex::new(r"\bcrate::(\w+)\b").unwrap();
         let (mut arrows, mut wrong) = (0, Vec::new());
