@@ -53,30 +53,8 @@ fn regenerate(promise: &Promise, path: &Path) -> Result<(String, String)> {
     let old = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let (by_hand, _) = old.split_once(MARK).with_context(|| format!("{} has no line {MARK:?}", path.display()))?;
     let mut new = format!("{by_hand}{MARK}  api:\n");
-    for line in serde_yaml::to_string(&definition(promise)?)?.lines() {
+    for line in serde_yaml::to_string(&promise.definition())?.lines() {
         new += &format!("    {line}\n");
     }
     Ok((old, new))
-}
-
-/// The CRD, without what is empty, and without `nullable`: schemars takes an `Option` for a value
-/// that may be null, we for a field that may be left out.
-pub(super) fn definition(promise: &Promise) -> Result<serde_json::Value> {
-    let mut definition = serde_json::to_value((promise.definition)())?;
-    remove_nullable(&mut definition);
-    if let Some(names) = definition.pointer_mut("/spec/names").and_then(|n| n.as_object_mut()) {
-        names.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
-    }
-    Ok(definition)
-}
-
-fn remove_nullable(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            fields.retain(|name, value| name != "nullable" || !value.is_boolean());
-            fields.values_mut().for_each(remove_nullable);
-        }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(remove_nullable),
-        _ => {}
-    }
 }
