@@ -12,6 +12,23 @@ use std::collections::BTreeSet;
 
 pub use goldpath_derive::Api;
 
+/// What in a schema is for people, and not for the API server: what a leaf takes, in words, and the fields of a mapping in
+/// the order of its type.
+pub const WORDS: &str = "words";
+
+/// A schema without its words, for the API server and for editors.
+pub fn without_words(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(fields) => {
+            fields.remove(WORDS);
+            fields.values_mut().for_each(|field| *field = without_words(field.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_words(item.take())),
+        _ => {}
+    }
+    schema
+}
+
 /// A type of an API.
 pub trait Api: Sized {
     /// The [structural schema](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/)
@@ -134,7 +151,8 @@ pub fn object(about: &str, fields: &[Field]) -> Value {
         field.rules.iter().for_each(|rule| rule.write(field.name, &mut schema, &mut rules));
         properties[field.name] = schema;
     }
-    let mut schema = json!({"type": "object", "description": about, "properties": properties});
+    let names: Vec<_> = fields.iter().map(|field| field.name).collect();
+    let mut schema = json!({"type": "object", "description": about, "properties": properties, WORDS: names});
     let required: Vec<_> = fields.iter().filter(|field| (field.is_required)()).map(|field| field.name).collect();
     match required.is_empty() {
         true => schema["default"] = json!({}),

@@ -3,7 +3,7 @@
 //! Who holds one of these knows that it keeps its rule; no later step checks it again.
 //! A type of an API has there too the part of its rule that the API server can hold, as its schema.
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, WORDS};
 use crate::document::Node;
 use crate::fields;
 use crate::text::{is_deceptive, quote};
@@ -128,6 +128,7 @@ name!(
     TeamId,
     json!({
         "type": "string",
+        WORDS: "`a-z`, `0-9` and single hyphens between them, at most 40; not a name that Gitea, Kubernetes or Windows reserves (`api`, `system`, `con`, …)",
         "minLength": 1,
         "maxLength": TeamId::MAX,
         "pattern": TeamId::PATTERN,
@@ -246,6 +247,7 @@ name!(
     Username,
     json!({
         "type": "string",
+        WORDS: "letters, digits, and single `-`, `_` or `.` between them, at most 40; not a name that Gitea reserves (`ghost`, `x.keys`, …)",
         "minLength": 1,
         "maxLength": TeamId::MAX,
         "pattern": "^[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*$",
@@ -282,6 +284,7 @@ name!(
     DisplayName,
     json!({
         "type": "string",
+        WORDS: "one line of 1 to 100 characters, one of which can be seen",
         "minLength": 1,
         // With the line break at its end.
         "maxLength": DisplayName::MAX,
@@ -307,7 +310,8 @@ impl DisplayName {
 name!(
     /// A sentence or two for people to read: one line.
     Description,
-    json!({"type": "string", "maxLength": Description::MAX, "pattern": LINE_PATTERN})
+    json!({"type": "string",
+        WORDS: "one line of at most 255 characters", "maxLength": Description::MAX, "pattern": LINE_PATTERN})
 );
 
 impl Description {
@@ -325,6 +329,7 @@ name!(
     Email,
     json!({
         "type": "string",
+        WORDS: "a mail address: RFC 5321's `Dot-string` at a domain, also one in IDNA's form (`xn--…`)",
         "maxLength": Email::MAX,
         "pattern": Email::PATTERN,
         "x-kubernetes-validations": [{"rule": "self.indexOf('@') <= 64", "message": "has more than 64 characters before the `@`"}],

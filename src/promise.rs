@@ -4,6 +4,7 @@
 
 mod team;
 
+use crate::api::without_words;
 use crate::cluster::Resource;
 use crate::config::Config;
 use crate::document::Node;
@@ -34,7 +35,7 @@ pub struct Promise {
     pub about: &'static str,
     /// What kubectl shows of one, beside its name and age: texts, by heading.
     pub columns: &'static [(&'static str, &'static str)],
-    /// The schema of its spec.
+    /// The schema of its spec, with its words.
     pub spec: fn() -> Value,
     /// Every fault of a spec.
     pub check: fn(&Node, &Config) -> Vec<Violation>,
@@ -79,7 +80,7 @@ impl Promise {
             "type": "object",
             "required": ["spec"],
             "properties": {
-                "spec": (self.spec)(),
+                "spec": without_words((self.spec)()),
                 "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
             },
         });

@@ -1,6 +1,6 @@
 //! Amounts, as Kubernetes writes them, each with its dimension and bounds.
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, WORDS};
 use crate::document::{Node, Value};
 use crate::fields::wrong_type;
 use crate::text::quote;
@@ -205,6 +205,7 @@ fn schema(rules: &Rules) -> serde_json::Value {
         "message": rules.help,
     }]);
     json!({
+        WORDS: format!("nothing, or {}", rules.help.trim_start_matches("write ")),
         "x-kubernetes-int-or-string": true,
         "pattern": rules.pattern,
         "maxLength": 32,
@@ -218,7 +219,7 @@ pub struct Count(u32);
 
 impl Api for Count {
     fn schema() -> serde_json::Value {
-        json!({"type": "integer", "format": "uint32", "minimum": 0.0, "maximum": f64::from(Self::MAX)})
+        json!({WORDS: "a whole number, at most a million", "type": "integer", "format": "uint32", "minimum": 0.0, "maximum": f64::from(Self::MAX)})
     }
 
     fn read(node: &Node, path: &str, faults: &mut Vec<Violation>) -> Option<Self> {

@@ -3,6 +3,7 @@
 //! It knows what the API server's schema knows; the rules between fields, and those of the step, are `goldpath validate`'s.
 
 use super::print;
+use crate::api::without_words;
 use crate::promise::{PROMISES, Promise};
 use crate::request::API_VERSION;
 use anyhow::{Context, Result};
@@ -44,7 +45,7 @@ pub(super) fn text(promise: &Promise) -> Result<String> {
             "apiVersion": {"const": API_VERSION},
             "kind": {"const": promise.kind},
             "metadata": metadata,
-            "spec": json_schema(&(promise.spec)()),
+            "spec": json_schema(&without_words((promise.spec)())),
             "status": true,
         },
         "additionalProperties": false,
