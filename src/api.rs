@@ -12,15 +12,16 @@ use std::collections::BTreeSet;
 
 pub use goldpath_derive::Api;
 
-/// What in a schema is for people, and not for the API server: what a leaf takes, in words, and the fields of a mapping in
-/// the order of its type.
-pub const WORDS: &str = "words";
+/// What in a schema is for people, and not for the API server: what a value takes, in words.
+pub const WORDS: &str = "x-goldpath-words";
+/// The same: the fields of a mapping, in the order of its type.
+pub const ORDER: &str = "x-goldpath-order";
 
 /// A schema without its words, for the API server and for editors.
 pub fn without_words(mut schema: Value) -> Value {
     match &mut schema {
         Value::Object(fields) => {
-            fields.remove(WORDS);
+            fields.retain(|name, _| name != WORDS && name != ORDER);
             fields.values_mut().for_each(|field| *field = without_words(field.take()));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| *item = without_words(item.take())),
@@ -84,6 +85,15 @@ impl Rule {
     /// Writes it into the schema of its field, or into the rules of the mapping, where it is about several fields.
     fn write(self, name: &str, schema: &mut Value, mapping: &mut Vec<Value>) {
         let is_list = schema["type"] == "array";
+        let words = match self {
+            Self::Max(most) => format!("at most {most}"),
+            Self::Unique => "none twice".to_owned(),
+            Self::UniqueInAnyCase(key) => format!("no {key} twice, in whatever case"),
+            Self::Another { kind, .. } => format!("not the {kind} itself"),
+            Self::Fixed => "cannot be changed".to_owned(),
+        };
+        let before = schema[WORDS].as_str().map(|before| format!("{before}; ")).unwrap_or_default();
+        schema[WORDS] = format!("{before}{words}").into();
         let mut between = |rule: String, message: String| {
             mapping.push(json!({"fieldPath": format!(".{name}"), "message": message, "rule": rule}));
         };
@@ -152,7 +162,7 @@ pub fn object(about: &str, fields: &[Field]) -> Value {
         properties[field.name] = schema;
     }
     let names: Vec<_> = fields.iter().map(|field| field.name).collect();
-    let mut schema = json!({"type": "object", "description": about, "properties": properties, WORDS: names});
+    let mut schema = json!({"type": "object", "description": about, "properties": properties, ORDER: names});
     let required: Vec<_> = fields.iter().filter(|field| (field.is_required)()).map(|field| field.name).collect();
     match required.is_empty() {
         true => schema["default"] = json!({}),
@@ -257,5 +267,111 @@ impl<T: Api> Api for Vec<T> {
 
     fn absent() -> Option<Self> {
         Some(Self::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use crate::names::TeamId;
+
+    /// A thing.
+    #[derive(Debug, Api)]
+    struct Thing {
+        /// Its id.
+        #[api(Fixed)]
+        id: TeamId,
+        /// Another.
+        #[api(Another { own: "id", kind: "Thing" })]
+        next_to: Option<TeamId>,
+        /// Parts.
+        #[api(Max(3), UniqueInAnyCase("id"))]
+        parts: Vec<Part>,
+        /// Others.
+        #[api(Unique, Another { own: "id", kind: "Thing" })]
+        others: Vec<TeamId>,
+        /// How large.
+        size: Size,
+    }
+
+    /// A part.
+    #[derive(Debug, Api)]
+    struct Part {
+        /// Its id.
+        id: TeamId,
+        /// How large.
+        size: Option<Size>,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Api)]
+    enum Size {
+        Small,
+        #[default]
+        VeryLarge,
+    }
+
+    fn read(text: &str) -> Result<Thing, Vec<String>> {
+        let documents = crate::document::parse(text.as_bytes()).unwrap();
+        let mut faults = Vec::new();
+        let thing = Thing::read(&documents[0], "spec", &mut faults);
+        thing.filter(|_| faults.is_empty()).ok_or_else(|| {
+            faults.iter().map(|f| format!("{}:{} {} {}", f.span.unwrap().line, f.path, f.rule, f.message)).collect()
+        })
+    }
+
+    #[test]
+    fn what_is_left_out_is_what_its_type_says() {
+        let thing = read("{id: a, nextTo: null, parts: [{id: b}]}").unwrap();
+        assert_eq!((thing.next_to, thing.size, thing.parts[0].size), (None, Size::VeryLarge, None));
+        assert_eq!((thing.id.as_str(), thing.parts[0].id.as_str(), thing.others.len()), ("a", "b", 0));
+    }
+
+    #[test]
+    fn every_fault_is_told_once_at_its_place() {
+        let text = "nextTo: a\nid: a\nparts: [{id: b, size: small}, {id: B},\n  {id: b, size: huge, colour: red}]\n\
+                    others: [a, b,\n  b, Aa, Aa]\nsize: 1\n";
+        assert_eq!(
+            read(text).unwrap_err(),
+            [
+                "1:spec.nextTo self is the Thing itself",
+                "3:spec.parts[1].id pattern `B` is not an id",
+                "4:spec.parts[2].id duplicate `b` is listed twice",
+                "4:spec.parts[2].size enum `huge` is not a choice",
+                "4:spec.parts[2].colour unknown-field `colour` is not a field here",
+                "5:spec.others[0] self is the Thing itself",
+                "6:spec.others[2] duplicate `b` is listed twice",
+                "6:spec.others[3] pattern `Aa` is not an id",
+                "6:spec.others[4] pattern `Aa` is not an id",
+                "7:spec.size type is a number, not a string",
+            ]
+        );
+        assert_eq!(
+            read("parts: [1, 2, 3, 4]").unwrap_err(),
+            ["1:spec.id required is missing", "1:spec.parts length has 4 entries"]
+        );
+    }
+
+    #[test]
+    fn each_rule_is_in_the_schema() {
+        let schema = without_words(Thing::schema());
+        assert_eq!(schema["required"], json!(["id"]));
+        let keys = |schema: &Value| schema.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(keys(&schema["properties"]), "id nextTo others parts size");
+        let parts = &schema["properties"]["parts"];
+        assert_eq!((&parts["maxItems"], &parts["x-kubernetes-list-map-keys"]), (&json!(3), &json!(["id"])));
+        assert_eq!(schema["properties"]["others"]["x-kubernetes-list-type"], "set");
+        let size = json!({"type": "string", "enum": ["small", "veryLarge"], "description": "How large."});
+        assert_eq!(parts["items"]["properties"]["size"], size);
+        assert_eq!(schema["properties"]["size"]["default"], "veryLarge");
+        let rules: Vec<_> = schema["x-kubernetes-validations"].as_array().unwrap().iter().map(|r| &r["rule"]).collect();
+        assert_eq!(
+            rules,
+            [
+                "self.id == oldSelf.id",
+                "!has(self.nextTo) || self.nextTo != self.id",
+                "!has(self.others) || !(self.id in self.others)"
+            ]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{WRONG, schema, tell};
 use crate::VERSION;
-use crate::api::WORDS;
+use crate::api::{ORDER, WORDS};
 use crate::file_tree::write_file;
 use crate::promise::{PROMISES, Promise, find};
 use crate::template::{self, Format};
@@ -117,7 +117,7 @@ fn with_table(old: &str, promise: &Promise) -> Option<String> {
 
 /// A row for each field below a mapping, or below the items of a list.
 fn write_rows(schema: &Value, path: &str, rows: &mut String) {
-    for name in schema[WORDS].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for name in schema[ORDER].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let field = &schema["properties"][name];
         let is_list = field["type"] == "array";
         let (value, path) =
@@ -125,10 +125,8 @@ fn write_rows(schema: &Value, path: &str, rows: &mut String) {
         let mut takes = Vec::new();
         let is_required = schema["required"].as_array().is_some_and(|required| required.contains(&name.into()));
         takes.extend(is_required.then(|| "required".to_owned()));
-        takes.extend(field["maxItems"].as_u64().map(|most| format!("at most {most}")));
-        takes.extend((!field["x-kubernetes-list-type"].is_null()).then(|| "none twice".to_owned()));
-        let words = |value: &Value| value.as_str().map(str::to_owned);
-        takes.extend(words(&value[WORDS]));
+        let words = [&value[WORDS], if is_list { &field[WORDS] } else { &Value::Null }];
+        takes.extend(words.into_iter().filter_map(Value::as_str).map(str::to_owned));
         let choices: Vec<_> = value["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         takes.extend((!choices.is_empty()).then(|| format!("`{}`", choices.join("`, `"))));
         let default = field["default"].as_str().map(|default| format!("`{default}`")).unwrap_or_default();

@@ -10,7 +10,7 @@ import { basename, join } from 'node:path';
 import { kubectl, readYaml, specOf } from './lib.mjs';
 import { sample } from './sample.mjs';
 
-const [goldpath, folder, namespace, seed = '14', count = '500'] = process.argv.slice(2);
+const [goldpath, folder, namespace, seed = '14', count = '1000'] = process.argv.slice(2);
 const [{ base, differences = [] }] = readYaml(join(import.meta.dirname, `${basename(folder)}.yaml`));
 const root = specOf(folder);
 
@@ -30,6 +30,14 @@ const chance = part => random() < part;
 function named(schema) {
   const rules = (schema['x-kubernetes-validations'] ?? []).map(({ rule }) => rule).join(' ');
   return [...rules.matchAll(/'([^']*)'/g)].map(([, text]) => text);
+}
+
+/** How many fields, lists and mappings a schema has. */
+const size = schema => 1 + [...Object.values(schema.properties ?? {}), ...[schema.items ?? []].flat()].reduce((sum, below) => sum + size(below), 0);
+/** The characters that bound what its pattern and rules take or refuse. */
+function bounds(schema) {
+  const text = [schema.pattern, ...(schema['x-kubernetes-validations'] ?? []).map(({ rule }) => rule)].join(' ');
+  return [...text.matchAll(/\\x\{?([0-9a-f]{1,6})/g)].map(([, code]) => parseInt(code, 16));
 }
 
 const isAmount = schema => schema['x-kubernetes-int-or-string'];
@@ -58,19 +66,23 @@ function near(text, schema) {
   const at = below(all.length + 1);
   const sized = length => one([all.slice(0, length).join('').padEnd(length, one(['a', 'x1'])), one(['a', 'é', '\u3000', '7', 'A']).repeat(length)]);
   const limits = [schema.minLength, schema.maxLength].filter(limit => limit !== undefined);
+  if (limits.length > 0 && chance(0.25)) return sized(Math.max(0, one(limits) + one([-1, 0, 0, 1, 1])));
+  const codes = bounds(schema);
+  if (codes.length > 0 && chance(0.3)) {
+    const c = String.fromCodePoint(Math.max(0, one(codes) + one([-1, 0, 0, 1])));
+    return one([c, all.toSpliced(at, 0, c).join('')]);
+  }
   const names = named(schema);
+  if (names.length > 0 && chance(0.4)) return one([one(names), swapped(one(names)), text + swapped(one(names))]);
   return one([
     () => all.toSpliced(at, 0, one(ODD)).join(''),
     () => all.toSpliced(at, 1).join(''),
+    () => text.replace(/[^a-z0-9]/gi, '$&$&'),
     () => all.toSpliced(at, 1, one(ODD)).join(''),
     () => one(ODD) + text,
     () => text + one(ODD),
     () => swapped(text),
     () => one(['', ' ', '\n', '\u3164', '\u200b\u00ad', one(ODD)]),
-    () => (limits.length > 0 ? sized(Math.max(0, one(limits) + one([-1, 0, 0, 1, 1]))) : text),
-    () => (names.length > 0 ? one(names) : text),
-    () => (names.length > 0 ? swapped(one(names)) : text),
-    () => (names.length > 0 ? text + swapped(one(names)) : text),
     () => (isAmount(schema) ? `${one(['0', '1', '-1', '1.5', '0.1', '1048575', '1048576', '1000000', '1000001', '999999999999999', '1'.repeat(15), '1'.repeat(16)])}${one(['', 'n', 'u', 'm', 'k', 'K', 'M', 'G', 'E', 'Ki', 'Ei', 'Pi', 'e3', 'E3', 'e+3', 'e-3', 'e19', 'e99'])}` : swapped(text)),
   ])();
 }
@@ -87,8 +99,8 @@ function spoil(holder, key, schema, spec) {
   const isMap = value?.constructor === Object;
   if ((schema.type === 'object' && !isMap) || (schema.type === 'array' && !Array.isArray(value))) return set('right again', right(schema));
   if (schema.type === 'object') {
-    const names = Object.keys(schema.properties);
-    const name = one(names);
+    // As often as there is something below it.
+    const name = one(Object.entries(schema.properties).flatMap(([name, field]) => Array(size(field)).fill(name)));
     if (chance(0.1)) {
       const unknown = one([swapped(name), `${name}s`, name.slice(1), 'status', '', 'x y']);
       value[unknown] = one([null, 'text', 1, value[name] ?? {}]);
@@ -124,7 +136,7 @@ function spoil(holder, key, schema, spec) {
 }
 
 /** A YAML reader may refuse what JSON has as it is. */
-const written = object => JSON.stringify(object).replace(/[\u007f-\u00a0\u00ad\u2028-\u202f\ufeff]/g, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+const written = object => JSON.stringify(object).replace(/[\u007f-\u00a0\u00ad\u2028-\u202f\ud7ff\ufe00-\uffff]/g, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 const work = mkdtempSync(join(tmpdir(), 'random-'));
 const requests = join(work, 'requests');
@@ -144,13 +156,14 @@ try {
   const run = spawnSync(goldpath, ['validate', '-o', 'json', requests], { encoding: 'utf8', maxBuffer: 1 << 28 });
   // What is between requests is not about one: these are not meant to stand together.
   const own = JSON.parse(run.stdout).filter(fault => !fault.warning && !['taken', 'circle'].includes(fault.rule));
-  const ours = name => own.filter(fault => basename(fault.file, '.json') === name);
+  const ours = new Map();
+  for (const fault of own) ours.set(basename(fault.file, '.json'), [...(ours.get(basename(fault.file, '.json')) ?? []), fault]);
   const { stdout, stderr } = await kubectl(['create', '--dry-run=server', '--validate=strict', '-o', 'json', '-f', requests]);
   const theirs = new Set(stdout.split(/^(?=\{)/m).filter(Boolean).map(text => JSON.parse(text).metadata.name));
   const heard = name => stderr.split('\n').find(line => line.includes(`"${join(requests, `${name}.json`)}"`)) ?? stderr.split('\n').find(line => line.includes(`"${name}" is invalid`)) ?? '';
 
   for (const [name, { spec, what }] of specs) {
-    const found = ours(name);
+    const found = ours.get(name) ?? [];
     const taken = theirs.has(name);
     told[taken ? 'taken' : 'refused'] += 1;
     if (taken === (found.length === 0)) continue;
