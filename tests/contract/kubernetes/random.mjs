@@ -1,7 +1,7 @@
 // One definition, one verdict: random specs, made from the schema in promise.yaml, of which `goldpath validate` and the real
 // API server take and refuse the same.
 //   node random.mjs GOLDPATH PROMISE-FOLDER NAMESPACE [SEED [COUNT]]
-// A spec begins right, with any of its fields; in most something is then made wrong, or nearly so. What the two may differ in
+// A spec begins right, with any of its fields; in most something is then made wrong, or nearly so; the last are at each edge. What the two may differ in
 // stands in the Promise's table, <promise>.yaml beside this file, under `differences`. The CRD is on the server.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -87,6 +87,27 @@ function near(text, schema) {
   ])();
 }
 
+/** Texts at each edge of a schema's leaves: as long as can be, with each character at a bound; by their paths. */
+function edgesOf(schema, path = []) {
+  if (schema.type === 'object') return Object.entries(schema.properties).flatMap(([name, field]) => edgesOf(field, [...path, name]));
+  if (schema.type === 'array') return edgesOf(schema.items, [...path, 0]);
+  const around = number => [number - 1, number, number + 1].filter(near => near >= 0);
+  const lengths = [schema.minLength, schema.maxLength].filter(limit => limit !== undefined).flatMap(around);
+  const characters = bounds(schema).flatMap(around).map(code => String.fromCodePoint(code));
+  return [...lengths.map(length => 'a'.repeat(length)), ...characters.flatMap(c => [c, `a${c}b`])].map(value => ({ path, value }));
+}
+
+/** Sets what is at `path`, in what is right. */
+function put(spec, path, value) {
+  let [holder, schema] = [spec, root];
+  for (const key of path.slice(0, -1)) {
+    schema = typeof key === 'number' ? schema.items : schema.properties[key];
+    holder[key] ??= right(schema);
+    holder = holder[key];
+  }
+  holder[path.at(-1)] = value;
+}
+
 /** Makes something wrong, or nearly so, in `holder[key]`, which `schema` is for; says what. */
 function spoil(holder, key, schema, spec) {
   const value = holder[key];
@@ -145,11 +166,14 @@ let faults = 0;
 const told = { taken: 0, refused: 0, listed: 0 };
 try {
   const specs = new Map();
-  for (let number = 0; number < Number(count); number += 1) {
+  const edges = edgesOf(root);
+  for (let number = 0; number < Number(count) + edges.length; number += 1) {
     const name = `r${number}`;
     const holder = { spec: right(root) };
-    const spoils = one([0, 1, 1, 1, 1, 2]);
-    const what = Array.from({ length: spoils }, () => spoil(holder, 'spec', root, holder.spec ?? {}));
+    const edge = edges[number - Number(count)];
+    if (edge) put(holder.spec, edge.path, edge.value);
+    const spoils = edge ? 0 : one([0, 1, 1, 1, 1, 2]);
+    const what = edge ? [`${edge.path.join('.')} at an edge`] : Array.from({ length: spoils }, () => spoil(holder, 'spec', root, holder.spec ?? {}));
     specs.set(name, { spec: holder.spec, what });
     writeFileSync(join(requests, `${name}.json`), written({ ...base, metadata: { name, namespace }, ...holder }));
   }
@@ -180,5 +204,5 @@ try {
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
-console.log(`${base.kind}: ${count} random specs by seed ${seed}, ${told.refused} refused, ${told.listed} of a difference that is listed, ${faults} faults`);
+console.log(`${base.kind}: ${count} random specs by seed ${seed} and ${told.taken + told.refused - count} at edges, ${told.refused} refused, ${told.listed} of a difference that is listed, ${faults} faults`);
 process.exit(told.taken > Number(count) / 10 && told.refused > Number(count) / 10 && faults === 0 ? 0 : 1);
