@@ -126,7 +126,7 @@ fn run_with(
     let modules: BTreeMap<_, _> = prepared
         .iter()
         .flat_map(|(_, delivery)| &delivery.files)
-        .filter_map(|(role, files)| Some((*role, module_of(*role, files.paths())?)))
+        .filter_map(|(role, files)| Some((*role, module_of(*role, &request.identity, files.paths())?)))
         .collect();
     let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
     if let Ok((config, delivery)) = &prepared

@@ -132,7 +132,7 @@ impl Batch {
     /// # Errors
     /// A repository that cannot be read.
     pub fn index_diff(&mut self) -> Result<Vec<FileDiff>> {
-        match self.0.get_mut(&Role::Catalog).map(git::Batch::stage_index) {
+        match self.0.iter_mut().find(|(role, _)| role.has_index()).map(|(_, batch)| batch.stage_index()) {
             Some(Err(Undelivered::Index { .. })) | None => Ok(Vec::new()),
             Some(diff) => Ok(diff?),
         }

@@ -296,7 +296,7 @@ impl Repository {
             let mut plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
             // A dry run, where there is no repository to ask in.
             let is_missing = snapshot.commit.is_none() && repository.api.remote.create;
-            if role == Role::Infrastructure && !plan.owned && !is_missing {
+            if role.has_root_modules() && !plan.owned && !is_missing {
                 for name in &delivery.accounts.made {
                     if !repository.api.has_account(name)? {
                         continue;
@@ -310,7 +310,7 @@ impl Repository {
                 }
             }
             // What is merged is applied, or failed: nobody need be asked again.
-            let is_asked = role == Role::Infrastructure && !plan.is_empty() && !is_missing && !files.is_empty();
+            let is_asked = role.has_root_modules() && !plan.is_empty() && !is_missing && !files.is_empty();
             repository.warnings = if is_asked { repository.missing_accounts(delivery)? } else { Vec::new() };
             let warnings = repository.warnings.clone();
             let commit = snapshot.commit.clone().filter(|_| plan.is_empty());

@@ -7,6 +7,7 @@ use crate::config::{Patience, Remote};
 use crate::file_tree::RelativePath;
 use crate::outcome::Action;
 use crate::outputs::Role;
+use crate::promise::find;
 use crate::request::Identity;
 use crate::status::Delivered;
 use anyhow::Result;
@@ -77,7 +78,7 @@ impl Holdings {
             let Some(content) = tree.read(&path)? else { continue };
             match (inventory::parse(&path, &content), inventory::identity_of(&path)) {
                 (Ok(inventory), _) => {
-                    let module = module_of(role, inventory.files.iter());
+                    let module = module_of(role, &inventory.request, inventory.files.iter());
                     let files = inventory.files.len();
                     let mut held =
                         Held::new(Action::Configure, Delivered { commit: None, files, module, pull_request: None });
@@ -97,7 +98,11 @@ impl Holdings {
 }
 
 /// The folder of the root module among the files of a request: one request has one.
-pub fn module_of<'p>(role: Role, mut files: impl Iterator<Item = &'p RelativePath>) -> Option<String> {
-    let folder = files.next().filter(|_| role == Role::Infrastructure)?.folders().last()?;
-    Some(folder.to_owned())
+pub fn module_of<'p>(
+    role: Role,
+    request: &Identity,
+    mut files: impl Iterator<Item = &'p RelativePath>,
+) -> Option<String> {
+    let promise = find(request.kind.as_str()).ok()?;
+    files.find_map(|file| (promise.place_of)(role, file)?.module).map(str::to_owned)
 }

@@ -240,7 +240,7 @@ pub fn plan(
     files: &FileTree,
 ) -> Result<Plan, Unplanned> {
     let mut plan = plan_files(tree, role, request, files)?;
-    if role == Role::Catalog {
+    if role.has_index() {
         plan.keep_index(tree, index)?;
     }
     Ok(plan)
@@ -455,7 +455,7 @@ fn id_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<&
     promise::find(request.kind.as_str())
         .ok()
         .filter(|_| !path.is_hidden())
-        .and_then(|promise| (promise.id_of)(role, path))
+        .and_then(|promise| Some((promise.place_of)(role, path)?.id))
 }
 
 /// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.

@@ -105,7 +105,7 @@ impl Survey {
                 let touched: Vec<Touched> = api.gitea.get_all(&api.path(&["pulls", &number, "files"]), &[])?;
                 let paths = touched.iter().filter_map(|file| RelativePath::parse(&file.filename).ok());
                 let paths: Vec<_> = paths.filter(|path| !path.is_hidden()).collect();
-                module_of(role, paths.iter())
+                module_of(role, &request, paths.iter())
             }
         };
         Ok(Some((request, action, module)))
