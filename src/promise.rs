@@ -104,6 +104,15 @@ pub fn need_of(document: &Node) -> Option<Need> {
     Some(Need::Request { kind: promise.kind(), id: document.at(promise.id)?.as_str()?.to_owned() })
 }
 
+/// The field with the parent of a request, of its own kind: parents must not form a circle.
+pub const PARENT: &str = "spec.parent";
+
+/// Whom a document names as its parent.
+pub fn parent_of(document: &Node) -> Option<Need> {
+    let kind = find(document.get("kind")?.as_str()?).ok()?.kind();
+    Some(Need::Request { kind, id: document.at(PARENT)?.as_str()?.to_owned() })
+}
+
 /// See [`Promise::id`].
 pub fn id_field(request: &Identity) -> &'static str {
     find(request.kind.as_str()).map_or("metadata.name", |promise| promise.id)

@@ -931,6 +931,14 @@ fn what_a_request_refers_to_may_be_in_another_file_or_in_the_workspace_and_else_
     let damaged = goldpath(folder.path(), &["validate", "child.yaml", "--with", "others"]);
     let why = "error: cannot look at others/damaged.yaml: ";
     assert!(damaged.status.code() == Some(2) && stderr(&damaged).starts_with(why), "{damaged:?}");
+    // Parents form no circle over what the workspace has either.
+    write("parent.yaml", &team("parent", "parent", ", parent: child"));
+    for command in ["validate", "run"] {
+        let circle = goldpath(folder.path(), &[command, "parent.yaml"]);
+        let told = format!("{}{}", stdout(&circle), stderr(&circle));
+        assert!(circle.status.code() == Some(1), "{circle:?}");
+        assert!(told.contains("`spec.parent` closes a circle: parent → child → parent"), "{told}");
+    }
     // On a laptop nobody sees all: the status says nothing of it.
     let status = folder.path().join(".goldpath/requests/team/default/child/metadata/status.yaml");
     assert!(!fs::read_to_string(status).unwrap().contains("nobody"));
