@@ -214,7 +214,10 @@ pub fn preview(config: &Config, delivery: Delivery) -> Result<Result<BTreeMap<Ro
         Ok(())
     };
     let result = within(config, delivery, Extent::DryRun, Box::new(done))?;
-    Ok(result.map(|()| outcomes))
+    Ok(match outcomes.iter().find_map(edited) {
+        Some(why) => Err(Undelivered::Passing(anyhow!("{why}"))),
+        None => result.map(|()| outcomes),
+    })
 }
 
 /// What is to be delivered of a request's outputs, after what its status says.

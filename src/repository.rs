@@ -61,7 +61,13 @@ pub fn deliver(
             Target::Gitea(repository) => repository.preview(*role, delivery, files)?,
         };
         match extent {
-            Extent::DryRun => done(*role, preview),
+            Extent::DryRun => {
+                let foreseen = match &mut target {
+                    Target::Git(_) => None,
+                    Target::Gitea(repository) => repository.foresee(*role, delivery, files)?,
+                };
+                done(*role, foreseen.unwrap_or(preview));
+            }
             Extent::Claim | Extent::Whole => open.push((*role, files, target)),
         }
     }

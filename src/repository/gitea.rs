@@ -320,6 +320,24 @@ impl Repository {
         })
     }
 
+    /// What a delivery would do, after [`Self::preview`]: where it is proposed, beside what is proposed now.
+    ///
+    /// # Errors
+    /// As [`Self::preview`].
+    pub fn foresee(
+        &mut self,
+        role: Role,
+        delivery: &Delivery,
+        files: &FileTree,
+    ) -> Result<Option<Outcome>, Undelivered> {
+        let is_proposed = self.api.remote.delivery == config::Delivery::PullRequest;
+        let is_there = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.commit.is_some());
+        match is_proposed && is_there {
+            true => self.with_retries(|repository| repository.propose(role, delivery, files, true)).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Names the accounts that the request needs and that are not there: an apply fails without them, after the review.
     fn missing_accounts(&self, delivery: &Delivery) -> Result<Vec<String>, Tried> {
         let mut warnings = Vec::new();
@@ -348,7 +366,7 @@ impl Repository {
     pub fn deliver(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
         match self.api.remote.delivery {
             config::Delivery::Commit => self.commit(role, delivery, files),
-            config::Delivery::PullRequest => self.with_retries(|r| r.propose(role, delivery, files)),
+            config::Delivery::PullRequest => self.with_retries(|r| r.propose(role, delivery, files, false)),
         }
     }
 

@@ -323,6 +323,42 @@ fn goldpath_run_delivers_from_a_laptop() {
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn a_diff_is_what_a_run_would_do_whatever_waits_for_review() {
+    let mut story = Story::new("diff");
+    let write = |story: &Story, name: &str| {
+        let text = crate::support::gitea::team("alpha").replace("name: Team", &format!("name: {name}"));
+        fs::write(story.folder.path().join("team.yaml"), text).unwrap();
+    };
+    let call = |story: &mut Story, arguments: &[&str]| {
+        story.happens(&format!("goldpath {}", arguments.join(" ")), |story| {
+            let mut command = crate::support::binary("goldpath");
+            command.current_dir(story.folder.path()).args(arguments).args(["--config", "platform.yaml"]);
+            story.text += &crate::support::transcript(&command.output().unwrap());
+        });
+    };
+    let run = ["run", "-v", "team.yaml"];
+    let both = |story: &mut Story| {
+        call(story, &["diff", "--stat", "team.yaml"]);
+        call(story, &run);
+    };
+    write(&story, "Alpha");
+    both(&mut story);
+    // It waits for a review, as it is, edited, declined, and edited by a person.
+    call(&mut story, &["diff", "--stat", "team.yaml"]);
+    write(&story, "Alphas");
+    both(&mut story);
+    call(&mut story, &["diff", "--stat", "team.yaml"]);
+    let person = story.person("person");
+    story.set(&person, 1, "closed");
+    both(&mut story);
+    story.set(&person, 1, "open");
+    story.write(&person, BRANCH, "teams/alpha/main.tf", "# mine\n");
+    both(&mut story);
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn an_index_that_somebody_wrote_stays_and_the_entities_of_people_are_listed() {
     let organization = Organization::with_repositories("index");
     let entity = |kind: &str, name: &str| {
