@@ -272,16 +272,21 @@ fn within(config: &Config, delivery: Delivery, extent: Extent, mut done: Done<'_
     }
 }
 
-/// What a person did to a branch of ours, and what to do.
 fn edited((role, outcome): (&Role, &Outcome)) -> Option<String> {
-    let pull = outcome.pull_request.as_ref().filter(|pull| pull.state == PullRequestState::Edited)?;
-    Some(format!(
-        "somebody has pushed to the branch of pull request #{} in {}, which is not overwritten: merge it, or close it \
-         and delete the branch ({})",
-        pull.number,
-        role.as_str(),
-        pull.url
-    ))
+    outcome.pull_request.as_ref().and_then(|pull| explain_edited(*role, pull))
+}
+
+/// What a person did to a branch of ours, if anybody has, and what to do.
+pub fn explain_edited(role: Role, pull: &PullRequest) -> Option<String> {
+    (pull.state == PullRequestState::Edited).then(|| {
+        format!(
+            "somebody has pushed to the branch of pull request #{} in {}, which is not overwritten: merge it, or close it \
+             and delete the branch ({})",
+            pull.number,
+            role.as_str(),
+            pull.url
+        )
+    })
 }
 
 /// Remembers what a repository holds.

@@ -479,7 +479,11 @@ fn refuse_renamed(
     Err(Unplanned::Renamed(promise::id_field(request), old, new.to_owned()))
 }
 
-fn refuse_impossible(
+/// Refuses an inventory that lists what no request of its kind has.
+///
+/// # Errors
+/// Which files those are.
+pub fn refuse_impossible(
     role: Role,
     request: &Identity,
     inventory: &RelativePath,
@@ -508,17 +512,22 @@ fn refuse_shared(
         let Inventory { request, files } = parse(other, &content)?;
         let shared: Vec<_> = listed.intersection(&files).collect();
         if let Some(paths) = summary(&shared) {
-            bail!(
-                "the inventory `{inventory}` is not believed: it lists {paths}, which `{other}` of {request} lists too; \
-                 restore the one that somebody has edited from the repository's history"
-            );
+            bail!("{}", sharing(inventory, &paths, other, &request));
         }
     }
     Ok(())
 }
 
+/// What is wrong where two inventories list the same paths.
+pub fn sharing(inventory: &RelativePath, paths: &str, other: &RelativePath, request: &Identity) -> String {
+    format!(
+        "the inventory `{inventory}` is not believed: it lists {paths}, which `{other}` of {request} lists too; restore the \
+         one that somebody has edited from the repository's history"
+    )
+}
+
 /// The first of some paths, and how many more there are; none where there are none.
-fn summary(paths: &[&RelativePath]) -> Option<String> {
+pub fn summary(paths: &[&RelativePath]) -> Option<String> {
     let (first, others) = paths.split_first()?;
     Some(if others.is_empty() { format!("`{first}`") } else { format!("`{first}` and {} more", others.len()) })
 }

@@ -143,6 +143,7 @@ fn a_pull_request_that_a_person_closed_stays_closed_until_the_request_changes() 
     story.reconcile_in_vain(1);
     story.apply("alpha", "alpha", "Alphas");
     story.set(&person, 2, "closed");
+    story.list();
     story.reconcile("alpha");
     story.set(&person, 2, "open");
     story.reconcile("alpha");
@@ -163,7 +164,9 @@ fn a_branch_that_a_person_pushed_to_is_left_alone_until_it_is_merged_or_removed(
     let update = |story: &mut Story| drop(api("POST", &story.path("/pulls/1/update"), &Value::Null));
     story.happens("a person updates the branch of #1", update);
     story.reconcile("alpha");
+    story.list();
     story.write(&person, BRANCH, "teams/alpha/main.tf", "# mine\n");
+    story.list();
     story.reconcile("alpha");
     story.reconcile("alpha");
     story.apply("alpha", "alpha", "Alphas");
