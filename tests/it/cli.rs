@@ -927,6 +927,31 @@ fn requests_are_read_as_kubectl_reads_them() {
 }
 
 #[test]
+fn metadata_is_what_kubernetes_has_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let validate = |metadata: &str| {
+        let text = team("a", "a", "").replace("{name: a}", &format!("{{name: a, {metadata}}}"));
+        fs::write(folder.path().join("team.yaml"), text).unwrap();
+        let output = goldpath(folder.path(), &["validate", "team.yaml"]);
+        (output.status.code(), stdout(&output).to_owned())
+    };
+    // As `kubectl get -o yaml` writes it.
+    let all = "uid: x, resourceVersion: '5', creationTimestamp: '2026-01-01T00:00:00Z', managedFields: [{manager: a}], \
+               finalizers: [a/b], ownerReferences: [{name: a}], selfLink: /a, generation: 1";
+    assert_eq!(validate(all), (Some(0), String::new()));
+    assert_eq!(validate("creationTimestamp: null").0, Some(0));
+    let (code, told) = validate("lables: {a: b}, annotation: {x: y}");
+    assert!(
+        code == Some(1) && told.contains("`lables` is not a field here") && told.contains("`annotation`"),
+        "{told}"
+    );
+    for wrong in ["uid: 5", "resourceVersion: 5", "finalizers: foo", "creationTimestamp: foo", "managedFields: foo"] {
+        let (code, told) = validate(wrong);
+        assert!(code == Some(1) && told.contains("is not as Kubernetes has it"), "{wrong}: {told}");
+    }
+}
+
+#[test]
 fn a_set_is_checked_before_anything_of_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let teams = [team("a", "alpha", ""), team("b", "alpha", ""), team("c", "gamma", ", parent: gama")];
