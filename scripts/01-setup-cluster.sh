@@ -76,7 +76,7 @@ verify() {
   local version
   need jq
   version=$(kubectl version --output json 2>>"$log" | jq -r '.serverVersion | .major + "." + (.minor | gsub("[^0-9]"; ""))')
-  [[ $version =~ ^1\.([3-9][0-9]|[1-9][0-9]{2,})$ ]] || fail "the cluster is Kubernetes $version" "1.30 or later is needed"
+  [[ $version =~ ^1\.(3[3-9]|[4-9][0-9]|[1-9][0-9]{2,})$ ]] || fail "the cluster is Kubernetes $version" "1.33 or later is needed"
   [ "$(kubectl auth can-i '*' '*' --all-namespaces 2>>"$log")" = yes ] || fail "the current kubeconfig's user is no administrator of the cluster" "the stages make CRDs, roles and namespaces"
   wait_for 120 "a node that is ready" "kubectl describe nodes" kubectl wait --for=condition=Ready nodes --all --timeout=1s
   wait_for 30 "the default service account" "does the controller manager run?" kubectl get serviceaccount default --namespace default

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves what only the real tools can of what we generate: that the API server takes each Promise's CRD, refuses what its
-# rules forbid, reads each scalar as goldpath does, takes every golden manifest, and gives a Team's groups exactly their
+# rules forbid, reads each scalar and judges random specs as goldpath does, takes every golden manifest, and gives a Team's groups exactly their
 # rights; that the JSON Schema for editors takes and refuses the same; that Backstage's own validator takes every golden
 # entity, and that a Backstage shows what is delivered, changed, deleted; that Terraform and the provider's schema take every
 # golden root module, and Gitea too: applied for real, planned empty after, destroyed.
@@ -16,6 +16,7 @@
 #   BACKSTAGE_ORGANIZATION   the organisation of that Gitea in which it discovers catalogs; it begins with
 #                            goldpath-backstage-, and is made and removed by the tests
 # A server that is not there is a failure, never a skip.
+# GOLDPATH_TEST_SEED, a number, makes other random specs than those of every run.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -104,6 +105,7 @@ kubernetes() {
   for promise in "${promises[@]}"; do
     node $tests/kubernetes/requests.mjs "$promise" "$namespace"
     node $tests/kubernetes/scalars.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" "$promise" "$namespace"
+    node $tests/kubernetes/random.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" "$promise" "$namespace" ${GOLDPATH_TEST_SEED:+"$GOLDPATH_TEST_SEED"}
   done
   TMPDIR=$work node $tests/kubernetes/platform.mjs "$namespace" promises/*/
   node $tests/kubernetes/manifests.mjs "${manifests[@]}"

@@ -69,10 +69,7 @@ impl<'n> Fields<'n, '_> {
 
     /// A text that may be there.
     pub fn optional<T>(&mut self, name: &'static str, mut parse: impl FnMut(&str) -> Result<T, Refusal>) -> Option<T> {
-        self.value(name, |node| match &node.value {
-            Value::String(text) => parse(text),
-            _ => Err(wrong_type(node, "a string")),
-        })
+        self.value(name, |node| text(node, &mut parse))
     }
 
     /// Any value that may be there.
@@ -81,10 +78,24 @@ impl<'n> Fields<'n, '_> {
         parse(node).map_err(|refusal| self.faults.push(refusal.at(self.path_of(name), Some(node.span)))).ok()
     }
 
+    /// Any value that may be there, whose faults `read` notes, at its path.
+    pub fn read_one<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'n Node, &str, &mut Vec<Violation>) -> Option<T>,
+    ) -> Option<T> {
+        let node = self.find(name)?;
+        read(node, &self.path_of(name), self.faults)
+    }
+
+    /// The mapping.
+    pub fn node(&self) -> &'n Node {
+        self.node
+    }
+
     /// A mapping that may be there.
     pub fn object<T>(&mut self, name: &'static str, each: impl FnOnce(&mut Fields<'n, '_>) -> Option<T>) -> Option<T> {
-        let node = self.find(name)?;
-        read(node, &self.path_of(name), self.faults, each)
+        self.read_one(name, |node, path, faults| read(node, path, faults, each))
     }
 
     /// A list of mappings that may be there, of at most `max`; those without fault.
@@ -94,7 +105,7 @@ impl<'n> Fields<'n, '_> {
         max: usize,
         mut each: impl FnMut(&mut Fields<'n, '_>) -> Option<T>,
     ) -> Vec<T> {
-        self.items(name, max, |node, path, faults| read(node, path, faults, &mut each))
+        self.list(name, max, |node, path, faults| read(node, path, faults, &mut each))
     }
 
     /// A list of texts that may be there, of at most `max`; those without fault.
@@ -104,12 +115,8 @@ impl<'n> Fields<'n, '_> {
         max: usize,
         mut parse: impl FnMut(&str) -> Result<T, Refusal>,
     ) -> Vec<T> {
-        self.items(name, max, |node, path, faults| {
-            let result = match &node.value {
-                Value::String(text) => parse(text),
-                _ => Err(wrong_type(node, "a string")),
-            };
-            result.map_err(|refusal| faults.push(refusal.at(path, Some(node.span)))).ok()
+        self.list(name, max, |node, path, faults| {
+            text(node, &mut parse).map_err(|refusal| faults.push(refusal.at(path, Some(node.span)))).ok()
         })
     }
 
@@ -152,35 +159,26 @@ impl<'n> Fields<'n, '_> {
         self.open = true;
     }
 
-    fn items<T>(
+    fn list<T>(
         &mut self,
         name: &'static str,
         max: usize,
-        mut each: impl FnMut(&'n Node, &str, &mut Vec<Violation>) -> Option<T>,
+        each: impl FnMut(&'n Node, &str, &mut Vec<Violation>) -> Option<T>,
     ) -> Vec<T> {
-        let Some(node) = self.find(name) else {
-            return Vec::new();
-        };
-        let path = self.path_of(name);
-        let Value::List(items) = &node.value else {
-            self.faults.push(wrong_type(node, "a list").at(path, Some(node.span)));
-            return Vec::new();
-        };
-        if items.len() > max {
-            let refusal =
-                Refusal::new("length", format!("has {} entries", items.len())).help(format!("use at most {max}"));
-            self.faults.push(refusal.at(path, Some(node.span)));
-            return Vec::new();
-        }
-        items
-            .iter()
-            .enumerate()
-            .filter_map(|(index, item)| each(item, &format!("{path}[{index}]"), self.faults))
-            .collect()
+        let read = self.read_one(name, |node, path, faults| match too_many(node, max) {
+            None => Some(items(node, path, faults, each)),
+            Some(refusal) => {
+                faults.push(refusal.at(path, Some(node.span)));
+                None
+            }
+        });
+        read.unwrap_or_default()
     }
 
     fn find(&mut self, name: &'static str) -> Option<&'n Node> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
@@ -199,6 +197,33 @@ impl<'n> Fields<'n, '_> {
             }
         }
     }
+}
+
+/// Reads a list that stands at `path`, of any length; its items without fault.
+pub fn items<'n, T>(
+    node: &'n Node,
+    path: &str,
+    faults: &mut Vec<Violation>,
+    mut each: impl FnMut(&'n Node, &str, &mut Vec<Violation>) -> Option<T>,
+) -> Vec<T> {
+    let Value::List(items) = &node.value else {
+        faults.push(wrong_type(node, "a list").at(path, Some(node.span)));
+        return Vec::new();
+    };
+    let items = items.iter().enumerate();
+    items.filter_map(|(index, item)| each(item, &format!("{path}[{index}]"), faults)).collect()
+}
+
+/// A list of more than `max`.
+pub fn too_many(node: &Node, max: usize) -> Option<Refusal> {
+    let Value::List(items) = &node.value else { return None };
+    let refusal = || Refusal::new("length", format!("has {} entries", items.len())).help(format!("use at most {max}"));
+    (items.len() > max).then(refusal)
+}
+
+/// Parses a text, and refuses what is none.
+pub fn text<T>(node: &Node, parse: impl FnOnce(&str) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    node.as_str().map_or_else(|| Err(wrong_type(node, "a string")), parse)
 }
 
 /// The one of `choices` that `text` names.

@@ -20,6 +20,9 @@ pub mod violation;
 
 pub mod diff;
 mod fields;
+
+mod api;
+
 pub mod names;
 
 // A request, what it refers to, and what it becomes: plain data.

@@ -1,14 +1,16 @@
 //! Names and texts as types, each parsed once by its `parse`.
 //!
 //! Who holds one of these knows that it keeps its rule; no later step checks it again.
-//! Each type's JSON Schema is the part of its rule that the API server can hold.
+//! A type of an API has there too the part of its rule that the API server can hold, as its schema.
 
+use crate::api::{self, Api, WORDS};
+use crate::document::Node;
+use crate::fields;
 use crate::text::{is_deceptive, quote};
-use crate::violation::Refusal;
+use crate::violation::{Refusal, Violation};
 use regex::Regex;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use serde_json::{Value, json};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -68,9 +70,15 @@ const RESERVED_BY_OTHERS: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// A list of texts without quotes, in the API server's expressions.
+fn in_cel(texts: impl IntoIterator<Item = &'static str>) -> String {
+    let texts: Vec<_> = texts.into_iter().map(|text| format!("'{text}'")).collect();
+    format!("[{}]", texts.join(", "))
+}
+
 /// Declares a name: a `String` that keeps a rule.
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $schema:expr) => {
+    ($(#[$doc:meta])* $name:ident $(, $schema:expr)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -103,32 +111,29 @@ macro_rules! name {
             }
         }
 
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        $(impl Api for $name {
+            fn schema() -> Value {
                 $schema
             }
-        }
+
+            fn read(node: &Node, path: &str, faults: &mut Vec<Violation>) -> Option<Self> {
+                api::leaf(node, path, faults, |node| fields::text(node, Self::parse))
+            }
+        })?
     };
 }
 
 name!(
     /// A Team's id: also its organisation in Gitea and, after `team-`, its namespace.
     TeamId,
-    json_schema!({
+    json!({
         "type": "string",
+        WORDS: "`a-z`, `0-9` and single hyphens between them, at most 40; not a name that Gitea, Kubernetes or Windows reserves (`api`, `system`, `con`, …)",
         "minLength": 1,
         "maxLength": TeamId::MAX,
         "pattern": TeamId::PATTERN,
         "x-kubernetes-validations": [{
-            "rule": format!("!(self in [{}])", TeamId::reserved().map(|(_, n)| format!("'{n}'")).collect::<Vec<_>>().join(", ")),
+            "rule": format!("!(self in {})", in_cel(TeamId::reserved().map(|(_, name)| name))),
             "message": "is a name that Gitea, Kubernetes or Windows reserves",
         }],
     })
@@ -190,8 +195,7 @@ impl From<&TeamId> for Username {
 
 name!(
     /// What the API server puts before each group that Gitea names, as `gitea:`.
-    GroupPrefix,
-    json_schema!({"type": "string", "minLength": 2, "maxLength": GroupPrefix::MAX})
+    GroupPrefix
 );
 
 impl Default for GroupPrefix {
@@ -241,11 +245,20 @@ impl GroupPrefix {
 name!(
     /// A person's user name in Gitea.
     Username,
-    json_schema!({
+    json!({
         "type": "string",
+        WORDS: "letters, digits, and single `-`, `_` or `.` between them, at most 40; not a name that Gitea reserves (`ghost`, `x.keys`, …)",
         "minLength": 1,
         "maxLength": TeamId::MAX,
         "pattern": "^[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*$",
+        "x-kubernetes-validations": [{
+            "rule": format!(
+                "!(self.lowerAscii() in {}) && !{}.exists(ending, self.lowerAscii().endsWith(ending))",
+                in_cel(RESERVED_BY_GITEA),
+                in_cel(RESERVED_ENDINGS)
+            ),
+            "message": "is a name that Gitea reserves",
+        }],
     })
 );
 
@@ -269,8 +282,9 @@ impl Username {
 name!(
     /// A name for people to read: one line.
     DisplayName,
-    json_schema!({
+    json!({
         "type": "string",
+        WORDS: "one line of 1 to 100 characters, one of which can be seen",
         "minLength": 1,
         // With the line break at its end.
         "maxLength": DisplayName::MAX,
@@ -296,7 +310,8 @@ impl DisplayName {
 name!(
     /// A sentence or two for people to read: one line.
     Description,
-    json_schema!({"type": "string", "maxLength": Description::MAX, "pattern": LINE_PATTERN})
+    json!({"type": "string",
+        WORDS: "one line of at most 255 characters", "maxLength": Description::MAX, "pattern": LINE_PATTERN})
 );
 
 impl Description {
@@ -312,8 +327,9 @@ impl Description {
 name!(
     /// A mail address.
     Email,
-    json_schema!({
+    json!({
         "type": "string",
+        WORDS: "a mail address: RFC 5321's `Dot-string` at a domain, also one in IDNA's form (`xn--…`)",
         "maxLength": Email::MAX,
         "pattern": Email::PATTERN,
         "x-kubernetes-validations": [{"rule": "self.indexOf('@') <= 64", "message": "has more than 64 characters before the `@`"}],
@@ -344,8 +360,7 @@ impl Email {
 
 name!(
     /// A whole name in DNS, such as the part of a mail address behind its `@`.
-    Domain,
-    json_schema!({"type": "string", "maxLength": 190})
+    Domain
 );
 
 impl Domain {
@@ -366,8 +381,7 @@ impl Domain {
 
 name!(
     /// The name of a repository in Gitea.
-    RepositoryName,
-    json_schema!({"type": "string", "maxLength": 100})
+    RepositoryName
 );
 
 impl RepositoryName {
@@ -391,8 +405,7 @@ impl RepositoryName {
 
 name!(
     /// The name of a branch, without `refs/heads/`.
-    BranchName,
-    json_schema!({"type": "string", "maxLength": 100})
+    BranchName
 );
 
 impl Default for BranchName {
@@ -414,8 +427,7 @@ impl BranchName {
 
 name!(
     /// A label of pull requests.
-    Label,
-    json_schema!({"type": "string", "maxLength": 50})
+    Label
 );
 
 impl Label {
@@ -432,8 +444,7 @@ impl Label {
 name!(
     /// The name of a Kubernetes object: a DNS subdomain (RFC 1123), here of at most 63 characters,
     /// because Kratix makes it a label's value.
-    ObjectName,
-    json_schema!({"type": "string", "maxLength": 63})
+    ObjectName
 );
 
 impl ObjectName {
@@ -450,8 +461,7 @@ impl ObjectName {
 
 name!(
     /// The name of a Kubernetes namespace: a DNS label (RFC 1123).
-    NamespaceName,
-    json_schema!({"type": "string", "maxLength": 63})
+    NamespaceName
 );
 
 impl Default for NamespaceName {
@@ -515,8 +525,7 @@ impl fmt::Display for RootModule {
 
 name!(
     /// The kind of a request, as `Team`: known to this build or not.
-    Kind,
-    json_schema!({"type": "string"})
+    Kind
 );
 
 impl Kind {
@@ -537,8 +546,7 @@ impl Kind {
 
 name!(
     /// The key of a label or annotation: a name, with a domain before it or none, as `example.com/cost-center`.
-    MetadataKey,
-    json_schema!({"type": "string"})
+    MetadataKey
 );
 
 impl MetadataKey {
@@ -600,8 +608,7 @@ fn is_label_value(text: &str) -> bool {
 
 name!(
     /// A block of addresses, as `10.0.0.0/8` or `fd00::/8`.
-    Addresses,
-    json_schema!({"type": "string"})
+    Addresses
 );
 
 impl Addresses {

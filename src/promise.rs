@@ -4,6 +4,7 @@
 
 mod team;
 
+use crate::api::without_words;
 use crate::cluster::Resource;
 use crate::config::Config;
 use crate::document::Node;
@@ -11,10 +12,10 @@ use crate::file_tree::RelativePath;
 use crate::known::{Known, Need, Stop};
 use crate::names::Kind;
 use crate::outputs::{Outputs, Role};
-use crate::request::{Identity, Request};
+use crate::request::{API_VERSION, Identity, Request};
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Value, json};
 
 /// Every Promise, by kind.
 pub const PROMISES: [Promise; 1] = [team::PROMISE];
@@ -26,8 +27,16 @@ pub struct Promise {
     pub name: &'static str,
     /// As `Team`.
     pub kind: &'static str,
-    /// The API, made from the Rust types.
-    pub definition: fn() -> CustomResourceDefinition,
+    /// The kind's plural, as `teams`, in lower case.
+    pub plural: &'static str,
+    /// A short name for kubectl.
+    pub short_name: &'static str,
+    /// What one is, in a sentence.
+    pub about: &'static str,
+    /// What kubectl shows of one, beside its name and age: texts, by heading.
+    pub columns: &'static [(&'static str, &'static str)],
+    /// The schema of its spec, with its words.
+    pub spec: fn() -> Value,
     /// Every fault of a spec.
     pub check: fn(&Node, &Config) -> Vec<Violation>,
     /// Parses and validates a request's spec, and renders what it asks for: no I/O.
@@ -58,14 +67,53 @@ impl Promise {
 
     /// The kind as the API server's addresses have it.
     pub fn address(&self) -> Resource {
-        let spec = (self.definition)().spec;
-        let version = spec.versions.into_iter().next().map(|version| version.name).unwrap_or_default();
-        Resource { group: spec.group, version, plural: spec.names.plural }
+        let (group, version) = API_VERSION.split_once('/').expect("a constant");
+        Resource { group: group.to_owned(), version: version.to_owned(), plural: self.plural.to_owned() }
     }
 
     /// The kind as kubectl takes it whatever other kinds a cluster has: as `teams.platform.kratix.io`.
     pub fn resource(&self) -> String {
-        (self.definition)().metadata.name.unwrap_or_default()
+        let Resource { group, plural, .. } = self.address();
+        format!("{plural}.{group}")
+    }
+
+    /// The CustomResourceDefinition.
+    pub fn definition(&self) -> Value {
+        let Resource { group, version, plural } = self.address();
+        let column = |name: &str, path: &str, r#type: &str| json!({"name": name, "jsonPath": path, "type": r#type});
+        let mut columns: Vec<_> = self.columns.iter().map(|(name, path)| column(name, path, "string")).collect();
+        columns.push(column("Age", ".metadata.creationTimestamp", "date"));
+        let schema = json!({
+            "title": self.kind,
+            "description": self.about,
+            "type": "object",
+            "required": ["spec"],
+            "properties": {
+                "spec": without_words((self.spec)()),
+                "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            },
+        });
+        let version = json!({
+            "name": version,
+            "served": true,
+            "storage": true,
+            "schema": {"openAPIV3Schema": schema},
+            "subresources": {"status": {}},
+            "additionalPrinterColumns": columns,
+            "selectableFields": [{"jsonPath": format!(".{}", self.id)}],
+        });
+        let names = json!({
+            "kind": self.kind,
+            "plural": plural,
+            "singular": self.kind.to_lowercase(),
+            "shortNames": [self.short_name],
+        });
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": self.resource()},
+            "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [version]},
+        })
     }
 }
 

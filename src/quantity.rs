@@ -1,13 +1,13 @@
 //! Amounts, as Kubernetes writes them, each with its dimension and bounds.
 
+use crate::api::{self, Api, WORDS};
 use crate::document::{Node, Value};
 use crate::fields::wrong_type;
 use crate::text::quote;
-use crate::violation::Refusal;
+use crate::violation::{Refusal, Violation};
 use regex::Regex;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
-use std::borrow::Cow;
+use serde_json::json;
 use std::sync::LazyLock;
 
 /// The parts of a quantity without a sign
@@ -62,7 +62,12 @@ impl Amount {
     fn parse(node: &Node, rules: &Rules) -> Result<Self, Refusal> {
         match &node.value {
             Value::String(text) => Self::parse_text(text, rules),
-            Value::Number(number) if !number.is_f64() => Self::parse_text(&number.to_string(), rules),
+            // A whole number is no text: for the API server too, the pattern is not for it.
+            Value::Number(number) if number.is_u64() => {
+                let value = number.as_u64().map(|number| u128::from(number) * ONE);
+                Self::bounded(&number.to_string(), value, rules)
+            }
+            Value::Number(number) if number.is_i64() => Self::parse_text(&number.to_string(), rules),
             // `x-kubernetes-int-or-string`: a fraction is neither.
             Value::Number(_) => Err(Refusal::new("type", "is a fraction without quotes").help("put it in quotes")),
             _ => Err(wrong_type(node, "an amount")),
@@ -79,6 +84,12 @@ impl Amount {
             let meant = text.strip_suffix('m').filter(|_| rules.is_bytes && value.is_some());
             return Err(Refusal { suggestion: meant.map(|number| format!("{number}Mi")), ..refusal });
         }
+        Self::bounded(text, value, rules)
+    }
+
+    /// Holds a value to the bounds of its dimension; none is one that is too large to be counted.
+    fn bounded(text: &str, value: Option<u128>, rules: &Rules) -> Result<Self, Refusal> {
+        let refuse = |what: &str| Refusal::new("quantity", format!("{} {what}", quote(text))).help(rules.help);
         match value {
             Some(value @ 1..) if value < rules.least => {
                 let meant = text.parse::<u64>().is_ok() && rules.is_bytes;
@@ -90,17 +101,18 @@ impl Amount {
     }
 }
 
-/// The billionths of an amount; none for what is no amount, has smaller parts or is too large to be counted.
+/// The billionths of an amount, rounded up, as the API server does; none for what is no amount or too large to be counted.
 fn value_of(text: &str) -> Option<u128> {
     let parts = QUANTITY.captures(text)?;
     let fraction = parts.get(2).map_or("", |part| part.as_str());
     let digits = format!("{}{fraction:0<9}", &parts[1]).parse::<u128>().ok()?;
+    if digits == 0 {
+        return Some(0);
+    }
     let decimal = |power: i32| match u32::try_from(power) {
         Ok(power) => digits.checked_mul(10_u128.checked_pow(power)?),
-        Err(_) => {
-            let parts = 10_u128.checked_pow(power.unsigned_abs())?;
-            digits.is_multiple_of(parts).then(|| digits / parts)
-        }
+        // No amount has so many digits as there are parts then.
+        Err(_) => Some(digits.div_ceil(10_u128.checked_pow(power.unsigned_abs()).unwrap_or(u128::MAX))),
     };
     if let Some(exponent) = parts.get(4) {
         return decimal(exponent.as_str().parse().ok()?);
@@ -155,24 +167,13 @@ macro_rules! quantity {
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text: Cow<'de, str> = serde::Deserialize::deserialize(from)?;
-                Self::parse_text(&text).map_err(|refusal| serde::de::Error::custom(refusal.message))
-            }
-        }
-
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        impl Api for $name {
+            fn schema() -> serde_json::Value {
                 schema(&$rules)
+            }
+
+            fn read(node: &Node, path: &str, faults: &mut Vec<Violation>) -> Option<Self> {
+                api::leaf(node, path, faults, Self::parse)
             }
         }
     };
@@ -190,12 +191,12 @@ quantity!(
 );
 
 /// The API server's rules, by its [library for quantities](https://kubernetes.io/docs/reference/using-api/cel/).
-fn schema(rules: &Rules) -> Schema {
+fn schema(rules: &Rules) -> serde_json::Value {
     let billionths = |value: u128| {
         format!("quantity('{}')", if value >= ONE { (value / ONE).to_string() } else { format!("{}n", value) })
     };
     let amount = "quantity(string(self))";
-    let validations = serde_json::json!([{
+    let validations = json!([{
         "rule": format!(
             "{amount}.compareTo(quantity('0')) == 0 || ({amount}.compareTo({}) >= 0 && {amount}.compareTo({}) <= 0)",
             billionths(rules.least),
@@ -203,7 +204,8 @@ fn schema(rules: &Rules) -> Schema {
         ),
         "message": rules.help,
     }]);
-    json_schema!({
+    json!({
+        WORDS: format!("nothing, or {}", rules.help.trim_start_matches("write ")),
         "x-kubernetes-int-or-string": true,
         "pattern": rules.pattern,
         "maxLength": 32,
@@ -212,11 +214,22 @@ fn schema(rules: &Rules) -> Schema {
 }
 
 /// A number of things, up to a million.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Count(#[schemars(range(min = 0, max = 1_000_000))] u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Count(u32);
+
+impl Api for Count {
+    fn schema() -> serde_json::Value {
+        json!({WORDS: "a whole number, at most a million", "type": "integer", "format": "uint32", "minimum": 0.0, "maximum": f64::from(Self::MAX)})
+    }
+
+    fn read(node: &Node, path: &str, faults: &mut Vec<Violation>) -> Option<Self> {
+        api::leaf(node, path, faults, Self::parse)
+    }
+}
 
 impl Count {
+    const MAX: u32 = 1_000_000;
+
     /// A count that the program itself names.
     pub const fn new(count: u32) -> Self {
         Self(count)
@@ -231,8 +244,8 @@ impl Count {
             return Err(wrong_type(node, "a whole number"));
         };
         match number.as_u64().and_then(|n| u32::try_from(n).ok()) {
-            Some(count) if count <= 1_000_000 => Ok(Self(count)),
-            _ => Err(Refusal::new("range", format!("`{number}` is not a whole number from 0 to 1000000"))),
+            Some(count) if count <= Self::MAX => Ok(Self(count)),
+            _ => Err(Refusal::new("range", format!("`{number}` is not a whole number from 0 to {}", Self::MAX))),
         }
     }
 }
@@ -304,7 +317,8 @@ mod tests {
         );
         assert_eq!(
             [value_of("1n"), value_of("0.1n"), value_of("1E"), value_of("1E0")],
-            [Some(1), None, Some(ONE * 10_u128.pow(18)), Some(ONE)]
+            [Some(1), Some(1), Some(ONE * 10_u128.pow(18)), Some(ONE)]
         );
+        assert_eq!([value_of("0e99"), value_of("1e-99"), value_of("1e99")], [Some(0), Some(1), None]);
     }
 }

@@ -3,9 +3,7 @@
 use crate::document::{Node, to_json};
 use crate::outcome::PullRequest;
 use jiff::Timestamp;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -27,16 +25,6 @@ pub struct Status {
     /// What the Promise adds, as a Team's `email`.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
-impl JsonSchema for Status {
-    fn schema_name() -> Cow<'static, str> {
-        "Status".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    }
 }
 
 /// One line of `status.conditions`.

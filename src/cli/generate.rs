@@ -1,16 +1,29 @@
 //! `goldpath generate`: what is made from the Rust types, in this repository.
 
 use super::{WRONG, schema, tell};
+use crate::VERSION;
+use crate::api::{ORDER, WORDS};
 use crate::file_tree::write_file;
-use crate::promise::{PROMISES, Promise};
-use anyhow::{Context, Result};
+use crate::promise::{PROMISES, Promise, find};
+use crate::template::{self, Format};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Above it, promise.yaml is written by hand; below it, by us.
-const MARK: &str = "  # The API is made by `goldpath generate`: do not edit below.\n";
+/// A Promise, but for its API.
+const PROMISE: &str = include_str!("../../manifests/platform/promise.yaml.j2");
+/// What `kubectl apply -k` takes of a Promise's folder.
+const KUSTOMIZATION: &str =
+    "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [promise.yaml]\n";
+/// What is behind the plurals of the Promises, in a file that is otherwise written by hand.
+const PLURALS: &str = "# of every Promise, by `goldpath generate`";
+/// What is above the folders of the Promises.
+const FOLDERS: &str = "  # Every Promise, by `goldpath generate`.\n";
+/// What is around the table of an API's fields.
+const TABLE: [&str; 2] = ["<!-- fields: by `goldpath generate` -->\n", "<!-- end of fields -->\n"];
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -24,16 +37,23 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut stale = false;
+    let root = &arguments.root;
+    // What is whole ours may be missing.
     let mut files = Vec::new();
     for promise in &PROMISES {
-        let path = arguments.root.join("promises").join(promise.name).join("promise.yaml");
-        let (old, new) = regenerate(promise, &path)?;
-        files.push((path, old, new));
-        let path = arguments.root.join("schemas").join(format!("{}.json", promise.name));
-        let old = fs::read_to_string(&path).unwrap_or_default();
-        files.push((path, old, schema::text(promise)?));
+        let folder = root.join("promises").join(promise.name);
+        for (path, new) in [
+            (folder.join("promise.yaml"), promise_text(promise)?),
+            (folder.join("kustomization.yaml"), KUSTOMIZATION.to_owned()),
+            (root.join("schemas").join(format!("{}.json", promise.name)), schema::text(promise)?),
+        ] {
+            files.push((fs::read_to_string(&path).unwrap_or_default(), new, path));
+        }
+        files.extend(regenerate(folder.join("README.md"), |old| with_table(old, promise))?);
     }
-    for (path, old, new) in files {
+    files.extend(regenerate(root.join("manifests/platform/kustomization.yaml"), with_folders)?);
+    files.extend(regenerate(root.join("manifests/platform/roles.yaml"), with_plurals)?);
+    for (old, new, path) in files {
         if old == new {
             continue;
         }
@@ -48,35 +68,70 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if stale && arguments.check { ExitCode::from(WRONG) } else { ExitCode::SUCCESS })
 }
 
-/// A promise.yaml as it is, and as it should be.
-fn regenerate(promise: &Promise, path: &Path) -> Result<(String, String)> {
-    let old = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (by_hand, _) = old.split_once(MARK).with_context(|| format!("{} has no line {MARK:?}", path.display()))?;
-    let mut new = format!("{by_hand}{MARK}  api:\n");
-    for line in serde_yaml::to_string(&definition(promise)?)?.lines() {
-        new += &format!("    {line}\n");
-    }
-    Ok((old, new))
+/// A file that is partly ours, as it is and as it should be; nothing where it is not there.
+fn regenerate(path: PathBuf, new: impl FnOnce(&str) -> Option<String>) -> Result<Option<(String, String, PathBuf)>> {
+    let Ok(old) = fs::read_to_string(&path) else { return Ok(None) };
+    let new = new(&old).with_context(|| format!("{} has no place for what is generated", path.display()))?;
+    Ok(Some((old, new, path)))
 }
 
-/// The CRD, without what is empty, and without `nullable`: schemars takes an `Option` for a value
-/// that may be null, we for a field that may be left out.
-pub(super) fn definition(promise: &Promise) -> Result<serde_json::Value> {
-    let mut definition = serde_json::to_value((promise.definition)())?;
-    remove_nullable(&mut definition);
-    if let Some(names) = definition.pointer_mut("/spec/names").and_then(|n| n.as_object_mut()) {
-        names.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+/// A whole Promise: its Pipelines with their rights, and its API.
+fn promise_text(promise: &Promise) -> Result<String> {
+    let plurals = promise.refers_to.iter().map(|kind| find(kind).map(|promise| promise.plural));
+    let context = serde_json::json!({
+        "name": promise.name,
+        "version": VERSION,
+        "image": format!("localhost/goldpath:{VERSION}"),
+        "refers_to": plurals.collect::<Result<Vec<_>, _>>().map_err(|refusal| anyhow!(refusal.message))?,
+    });
+    let mut text = template::render(Format::Yaml, "promise", PROMISE, context)? + "  api:\n";
+    for line in serde_yaml::to_string(&promise.definition())?.lines() {
+        text += &format!("    {line}\n");
     }
-    Ok(definition)
+    Ok(text)
 }
 
-fn remove_nullable(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            fields.retain(|name, value| name != "nullable" || !value.is_boolean());
-            fields.values_mut().for_each(remove_nullable);
-        }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(remove_nullable),
-        _ => {}
+fn with_folders(old: &str) -> Option<String> {
+    let (by_hand, _) = old.split_once(FOLDERS)?;
+    let folders = PROMISES.iter().map(|promise| format!("  - ../../promises/{}\n", promise.name));
+    Some(format!("{by_hand}{FOLDERS}{}", folders.collect::<String>()))
+}
+
+fn with_plurals(old: &str) -> Option<String> {
+    let plurals: Vec<_> = PROMISES.iter().map(|promise| promise.plural).collect();
+    let line = |line: &str| match line.ends_with(PLURALS) {
+        true => format!("    resources: [{}] {PLURALS}\n", plurals.join(", ")),
+        false => format!("{line}\n"),
+    };
+    old.contains(PLURALS).then(|| old.lines().map(line).collect())
+}
+
+fn with_table(old: &str, promise: &Promise) -> Option<String> {
+    let [begin, end] = TABLE;
+    let (before, rest) = old.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    let mut rows = String::from("| field of `spec` | what it is | what it takes | default |\n|---|---|---|---|\n");
+    write_rows(&(promise.spec)(), "", &mut rows);
+    Some(format!("{before}{begin}{rows}{end}{after}"))
+}
+
+/// A row for each field below a mapping, or below the items of a list.
+fn write_rows(schema: &Value, path: &str, rows: &mut String) {
+    for name in schema[ORDER].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let field = &schema["properties"][name];
+        let is_list = field["type"] == "array";
+        let (value, path) =
+            if is_list { (&field["items"], format!("{path}{name}[]")) } else { (field, format!("{path}{name}")) };
+        let mut takes = Vec::new();
+        let is_required = schema["required"].as_array().is_some_and(|required| required.contains(&name.into()));
+        takes.extend(is_required.then(|| "required".to_owned()));
+        let words = [&value[WORDS], if is_list { &field[WORDS] } else { &Value::Null }];
+        takes.extend(words.into_iter().filter_map(Value::as_str).map(str::to_owned));
+        let choices: Vec<_> = value["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        takes.extend((!choices.is_empty()).then(|| format!("`{}`", choices.join("`, `"))));
+        let default = field["default"].as_str().map(|default| format!("`{default}`")).unwrap_or_default();
+        let about = field["description"].as_str().unwrap_or_default();
+        rows.push_str(&format!("| `{path}` | {about} | {} | {default} |\n", takes.join("; ")));
+        write_rows(value, &format!("{path}."), rows);
     }
 }

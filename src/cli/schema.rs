@@ -2,8 +2,8 @@
 //!
 //! It knows what the API server's schema knows; the rules between fields, and those of the step, are `goldpath validate`'s.
 
-use super::generate::definition;
 use super::print;
+use crate::api::without_words;
 use crate::promise::{PROMISES, Promise};
 use crate::request::API_VERSION;
 use anyhow::{Context, Result};
@@ -32,22 +32,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The JSON Schema of a Promise's requests ([draft 7](https://json-schema.org/draft-07), which editors know).
 pub(super) fn text(promise: &Promise) -> Result<String> {
-    let definition = definition(promise)?;
-    let api = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let name = json!({"type": "string", "maxLength": 253});
     let metadata =
         json!({"type": "object", "required": ["name"], "properties": {"name": name, "namespace": {"type": "string"}}});
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": promise.kind,
-        "description": api["description"],
+        "description": promise.about,
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "properties": {
             "apiVersion": {"const": API_VERSION},
             "kind": {"const": promise.kind},
             "metadata": metadata,
-            "spec": json_schema(&api["properties"]["spec"]),
+            "spec": json_schema(&without_words((promise.spec)())),
             "status": true,
         },
         "additionalProperties": false,

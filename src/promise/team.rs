@@ -5,17 +5,21 @@ mod request;
 mod validated;
 
 use super::Promise;
+use crate::api::Api;
 use crate::config::Config;
 use crate::known::{Known, Stop};
 use crate::outputs::Outputs;
 use crate::request::Request;
-use kube::CustomResourceExt;
 
 /// Team's line in the table.
 pub const PROMISE: Promise = Promise {
     name: "team",
     kind: "Team",
-    definition: request::Team::crd,
+    plural: "teams",
+    short_name: "tm",
+    about: "A team of people: its namespace, its organisation in Gitea, its entry in the catalog",
+    columns: &[("Id", ".spec.id"), ("Email", ".status.email"), ("Message", ".status.message")],
+    spec: request::TeamSpec::schema,
     check: |spec, config| request::parse(spec, config).err().unwrap_or_default(),
     generate,
     id: "spec.id",

@@ -13,7 +13,7 @@ for (const folder of process.argv.slice(2)) {
   // As the YAML language server: what is not known is no fault of the schema.
   const check = new Ajv({ allErrors: true, strict: false, validateFormats: false }).compile(schema);
   const told = { taken: 0, refused: 0 };
-  for (const { row, object } of requestsOf(name)) {
+  for (const { row, object } of requestsOf(folder)) {
     const isRight = check(object);
     told[isRight ? 'taken' : 'refused'] += 1;
     // The API server drops what is empty; an editor that shows it helps.

@@ -1106,15 +1106,28 @@ fn generated_files_are_current_and_versions_agree() {
 }
 
 #[test]
-fn a_promise_that_is_out_of_date_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
-    let promise = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/promises/team/promise.yaml")).unwrap();
-    fs::create_dir_all(folder.path().join("promises/team")).unwrap();
-    let stale = folder.path().join("promises/team/promise.yaml");
-    fs::write(&stale, promise.replace("maxLength: 40", "maxLength: 41")).unwrap();
-    assert_eq!(goldpath(folder.path(), &["generate", "--check"]).status.code(), Some(1));
-    assert!(goldpath(folder.path(), &["generate"]).status.success());
-    assert_eq!(fs::read_to_string(stale).unwrap(), promise);
+fn what_is_generated_and_out_of_date_is_noticed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (name, from, to) in [
+        ("promises/team/promise.yaml", "maxLength: 40", "maxLength: 41"),
+        ("promises/team/promise.yaml", "drop: [ALL]", "drop: []"),
+        ("promises/team/README.md", "one line of at most 255 characters", "any text"),
+        ("manifests/platform/kustomization.yaml", "promises/team", "promises/crew"),
+        ("manifests/platform/roles.yaml", "[teams]", "[crews]"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let current = fs::read_to_string(root.join(name)).unwrap();
+        let stale = folder.path().join(name);
+        fs::create_dir_all(stale.parent().unwrap()).unwrap();
+        fs::write(&stale, current.replace(from, to)).unwrap();
+        assert_ne!(fs::read_to_string(&stale).unwrap(), current, "{name}");
+        let check = goldpath(folder.path(), &["generate", "--check"]);
+        assert_eq!(check.status.code(), Some(1));
+        assert!(stderr(&check).contains(&format!("{name} is out of date")), "{}", stderr(&check));
+        assert!(goldpath(folder.path(), &["generate"]).status.success());
+        assert_eq!(fs::read_to_string(stale).unwrap(), current);
+        assert!(folder.path().join("promises/team/kustomization.yaml").exists());
+    }
 }
 
 #[test]

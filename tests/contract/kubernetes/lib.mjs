@@ -1,7 +1,7 @@
 // kubectl, and the YAML that it is given. Whatever the tests leave on the server carries LABEL.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseAllDocuments } from 'yaml';
 
@@ -57,8 +57,86 @@ export function objectOf(table, row, namespace) {
   return { ...rest, metadata: { name: 'contract', namespace }, ...(row.root ?? { spec: merged }) };
 }
 
+/**
+ * The rows that every schema has: each limit, and one beyond; another type, another choice; what is missing, null, unknown, twice.
+ * What is beside a value comes from `example`, a right spec.
+ */
+function rowsOf(root, example) {
+  const rows = [];
+  function visit(schema, path, beside, put) {
+    const refused = (that, value, message) => rows.push({ that: `${path} ${that}`, spec: put(value), refused: message });
+    const accepted = (that, value, accepted = {}) => rows.push({ that: `${path} ${that}`, spec: put(value), accepted });
+    const isText = schema.type === 'string' || schema['x-kubernetes-int-or-string'];
+    const [wrong, type] = schema['x-kubernetes-int-or-string'] ? [1.5, 'number'] : schema.type === 'string' ? [7, 'integer'] : ['text', 'string'];
+    refused('of another type', wrong, `${path}: Invalid value: "${type}"`);
+    if (schema.enum) refused('of no choice', 'another', `${path}: Unsupported value: "another": supported values: ${schema.enum.map(choice => `"${choice}"`).join(', ')}`);
+    if (isText && schema.maxLength) refused('too long', '1'.repeat(schema.maxLength + 1), `${path}: Too long: may not be more than ${schema.maxLength} bytes`);
+    if (isText && schema.minLength) refused('empty', '', `${path} in body should be at least ${schema.minLength} chars long`);
+    if (isText && schema.pattern) refused('with NUL', 'a\0', `${path} in body should match`);
+    if (schema.type === 'integer') {
+      accepted('the least', schema.minimum);
+      accepted('the most', schema.maximum);
+      refused('too little', schema.minimum - 1, `${path} in body should be greater than or equal to ${schema.minimum}`);
+      refused('too much', schema.maximum + 1, `${path} in body should be less than or equal to ${schema.maximum}`);
+      refused('a fraction', 1.5, `${path}: Invalid value: "number"`);
+    }
+    if (schema.type === 'array') {
+      const [key] = schema['x-kubernetes-list-map-keys'] ?? [];
+      const item = text => (key ? { [key]: text } : text);
+      const items = length => Array.from({ length }, (_, number) => item(`u${number}`));
+      accepted('with as many as can be', items(schema.maxItems));
+      refused('with one too many', items(schema.maxItems + 1), `${path}: Too many: ${schema.maxItems + 1}: must have at most ${schema.maxItems} items`);
+      if (schema['x-kubernetes-list-type']) refused('with one twice', [item('u1'), item('u1')], `${path}[1]: Duplicate value`);
+      visit(schema.items, `${path}[0]`, beside?.[0], value => put([value]));
+    }
+    if (schema.type === 'object') {
+      const right = Object.fromEntries((schema.required ?? []).map(name => [name, beside[name]]));
+      refused('with an unknown field', { ...right, unheardOf: 1 }, `unknown field "${path}.unheardOf"`);
+      for (const [name, field] of Object.entries(schema.properties)) {
+        const set = value => put({ ...right, [name]: value });
+        const isRequired = schema.required?.includes(name);
+        const row = { that: `${path}.${name} null`, spec: set(null) };
+        rows.push({ ...row, ...(isRequired ? { refused: `${path}.${name}: Required value` } : { accepted: {} }) });
+        if (isRequired) refused(`without ${name}`, Object.fromEntries(Object.entries(right).filter(([other]) => other !== name)), `${path}.${name}: Required value`);
+        visit(field, `${path}.${name}`, beside?.[name], set);
+      }
+    }
+  }
+  visit(root, 'spec', example, value => value);
+  return rows;
+}
+
+/** The schema of a Promise's spec. */
+export function specOf(folder) {
+  const [{ spec }] = readYaml(join(folder, 'promise.yaml'));
+  return spec.api.spec.versions[0].schema.openAPIV3Schema.properties.spec;
+}
+
+/** Each schema that is no list or mapping, nor in a list, by its path: `spec.quota.cpu`. */
+export function leavesOf(schema, path = 'spec') {
+  if (schema.type === 'array') return [];
+  if (schema.type !== 'object') return [path];
+  return Object.entries(schema.properties).flatMap(([name, field]) => leavesOf(field, `${path}.${name}`));
+}
+
+/** Each mapping, also in lists, by its path, with the names of its fields. */
+export function mappingsOf(schema, path = 'spec') {
+  if (schema.type === 'array') return mappingsOf(schema.items, path);
+  if (schema.type !== 'object') return [];
+  const below = Object.entries(schema.properties).flatMap(([name, field]) => mappingsOf(field, `${path}.${name}`));
+  return [[path, Object.keys(schema.properties)], ...below];
+}
+
+/** A Promise's table, with the rows that come of its schema before its own. */
+export function tableOf(folder) {
+  const [table] = readYaml(join(import.meta.dirname, `${basename(folder)}.yaml`));
+  const { spec: example } = table.requests.find(row => row.that === 'everything');
+  const rows = rowsOf(specOf(folder), { ...example, ...table.base.spec }).map(({ spec, ...row }) => ({ ...row, root: { spec } }));
+  return { ...table, requests: [...rows, ...table.requests] };
+}
+
 /** Every row of a Promise's table, with its request. */
-export function requestsOf(promise) {
-  const [table] = readYaml(join(import.meta.dirname, `${promise}.yaml`));
+export function requestsOf(folder) {
+  const table = tableOf(folder);
   return table.requests.map(row => ({ row, object: objectOf(table, row, 'default') }));
 }

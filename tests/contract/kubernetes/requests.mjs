@@ -1,15 +1,15 @@
 // Asks the real API server what it takes: the CRD of a Promise, then every request of that Promise's table.
 //   node requests.mjs PROMISE-FOLDER NAMESPACE
-// The table is <promise>.yaml beside this file; its head says how it reads. The caller removes what carries LABEL.
+// The table is <promise>.yaml beside this file, with the rows of the schema before it; its head says how it reads. The caller removes what carries LABEL.
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { LABEL, kubectl, must, objectOf, readYaml, spelledOut, until } from './lib.mjs';
+import { LABEL, kubectl, must, mappingsOf, objectOf, readYaml, specOf, spelledOut, tableOf, until } from './lib.mjs';
 
 const AT_ONCE = 4;
 const [folder, namespace] = process.argv.slice(2);
 const [promise] = readYaml(join(folder, 'promise.yaml'));
-const [table] = readYaml(join(import.meta.dirname, `${basename(folder)}.yaml`));
+const table = tableOf(folder);
 const crd = promise.spec.api;
 const { group, names: { plural, kind } } = crd.spec;
 const resource = `${plural}.${group}`;
@@ -54,7 +54,7 @@ await until(30, `the API server to explain ${resource}`, async () => (await kube
 // Nothing tells when a changed schema serves.
 if (existed) await new Promise(resolve => setTimeout(resolve, 3000));
 
-for (const [path, fields] of Object.entries(table.explain)) {
+for (const [path, fields] of mappingsOf(specOf(folder))) {
   const explained = await must(explain([path]));
   for (const field of fields.filter(field => !new RegExp(`^  ${field}\\s`, 'm').test(explained))) {
     fault('explain', `${path} lacks ${field}`);
@@ -68,7 +68,8 @@ if (asItIs.code !== 0) fault('resource-request.yaml', asItIs.stderr.trim());
 await must(['create', '--validate=strict', '-f', '-'], JSON.stringify(objectOf(table, {}, namespace)));
 const [head] = (await must(['get', resource, '-n', namespace])).split('\n');
 const columns = head.split(/\s{2,}/).filter(Boolean);
-if (!isDeepStrictEqual(columns, table.columns)) fault('printer columns', `are ${columns.join(', ')}`);
+const wanted = ['Name', ...crd.spec.versions[0].additionalPrinterColumns.map(({ name }) => name)].map(name => name.toUpperCase());
+if (!isDeepStrictEqual(columns, wanted)) fault('printer columns', `are ${columns.join(', ')}`);
 
 const rows = [...table.requests];
 await Promise.all(Array.from({ length: AT_ONCE }, async () => {

@@ -2,16 +2,18 @@
 // kubectl hands it to as its YAML 1.1 reads it. The same verdict and the same value, in each kind of field; what kubectl
 // reads as another value than YAML 1.2 has it, goldpath refuses.
 //   node scalars.mjs GOLDPATH PROMISE-FOLDER NAMESPACE
-// The Promise's table, <promise>.yaml beside this file, names the fields. The CRD is on the server.
+// The fields are those of the Promise's schema; <promise>.yaml beside this file has a request. The CRD is on the server.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { kubectl, readYaml } from './lib.mjs';
+import { kubectl, leavesOf, readYaml, specOf } from './lib.mjs';
 
 const [goldpath, folder, namespace] = process.argv.slice(2);
-const [{ base, scalars: fields }] = readYaml(join(import.meta.dirname, `${basename(folder)}.yaml`));
+const [{ base }] = readYaml(join(import.meta.dirname, `${basename(folder)}.yaml`));
+const metadata = ['labels.example', 'annotations.example', 'labels.*', 'annotations.*'].map(field => `metadata.${field}`);
+const fields = [...leavesOf(specOf(folder)), ...metadata];
 
 const PLAIN = `
   abc x-1 007 7 0 00 -0 +0 1 +1 -1 42 010 017 019 08 09 0o17 0o8 0O17 -017 +017 0x1F 0X1F 0xg 0x -0x1F 0b11 0B11 0b2 -0b1
