@@ -126,7 +126,7 @@ fn run_with(
     let modules: BTreeMap<_, _> = prepared
         .iter()
         .flat_map(|(_, delivery)| &delivery.files)
-        .filter_map(|(role, files)| Some((*role, module_of(*role, files.paths())?)))
+        .filter_map(|(role, files)| Some((*role, module_of(*role, &request.identity, files.paths())?)))
         .collect();
     let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
     if let Ok((config, delivery)) = &prepared
@@ -214,7 +214,10 @@ pub fn preview(config: &Config, delivery: Delivery) -> Result<Result<BTreeMap<Ro
         Ok(())
     };
     let result = within(config, delivery, Extent::DryRun, Box::new(done))?;
-    Ok(result.map(|()| outcomes))
+    Ok(match outcomes.iter().find_map(edited) {
+        Some(why) => Err(Undelivered::Passing(anyhow!("{why}"))),
+        None => result.map(|()| outcomes),
+    })
 }
 
 /// What is to be delivered of a request's outputs, after what its status says.
@@ -269,16 +272,21 @@ fn within(config: &Config, delivery: Delivery, extent: Extent, mut done: Done<'_
     }
 }
 
-/// What a person did to a branch of ours, and what to do.
 fn edited((role, outcome): (&Role, &Outcome)) -> Option<String> {
-    let pull = outcome.pull_request.as_ref().filter(|pull| pull.state == PullRequestState::Edited)?;
-    Some(format!(
-        "somebody has pushed to the branch of pull request #{} in {}, which is not overwritten: merge it, or close it \
-         and delete the branch ({})",
-        pull.number,
-        role.as_str(),
-        pull.url
-    ))
+    outcome.pull_request.as_ref().and_then(|pull| explain_edited(*role, pull))
+}
+
+/// What a person did to a branch of ours, if anybody has, and what to do.
+pub fn explain_edited(role: Role, pull: &PullRequest) -> Option<String> {
+    (pull.state == PullRequestState::Edited).then(|| {
+        format!(
+            "somebody has pushed to the branch of pull request #{} in {}, which is not overwritten: merge it, or close it \
+             and delete the branch ({})",
+            pull.number,
+            role.as_str(),
+            pull.url
+        )
+    })
 }
 
 /// Remembers what a repository holds.

@@ -313,10 +313,7 @@ impl Delivery {
 
     /// What is usual for a repository: entities are shown, root modules are reviewed.
     const fn of(role: Role) -> Self {
-        match role {
-            Role::Catalog => Self::Commit,
-            Role::Infrastructure => Self::PullRequest,
-        }
+        if role.is_reviewed() { Self::PullRequest } else { Self::Commit }
     }
 }
 

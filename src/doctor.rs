@@ -88,7 +88,7 @@ pub fn examine(config: &Config) -> Findings {
                     let mut look = Look { findings: &mut findings, gitea, remote, about };
                     if look.server() {
                         look.repository();
-                        if role == Role::Infrastructure {
+                        if role.has_root_modules() {
                             look.states(config);
                         }
                     }

@@ -389,11 +389,14 @@ fn plain_value(text: &str) -> Value {
 fn is_ambiguous_key(text: &str) -> bool {
     match plain_value(text) {
         Value::Bool(value) => value.to_string() != text,
-        // It takes no key of more than 63 bits, and Go writes exponents otherwise than we.
-        Value::Number(number) => {
-            let is_long = number.is_u64() && !number.is_i64();
-            is_long || text.contains(['e', 'E']) || number.to_string() != text
+        // It takes no key of more than 63 bits.
+        Value::Number(number) if number.is_i64() => number.to_string() != text,
+        // A fraction becomes one of 32 bits, which Go writes with an exponent where it is large or small.
+        Value::Number(number) if number.is_f64() => {
+            let is_plain = |number: f32| (1e-4..1e6).contains(&number.abs()) && number.to_string() == text;
+            !text.parse().is_ok_and(is_plain)
         }
+        Value::Number(_) => true,
         Value::Null | Value::Ambiguous(_) => true,
         _ => false,
     }
@@ -565,12 +568,29 @@ mod tests {
             Value::Map(entries) => entries[0].0.is_ambiguous,
             value => panic!("{value:?}"),
         };
-        for key in
-            ["yes", "on", "True", "null", "~", "1.50", "0x1", "1_0", "010", "1e3", "+1", "1e-7", "9223372036854775808"]
-        {
+        for key in [
+            "yes",
+            "on",
+            "True",
+            "null",
+            "~",
+            "1.50",
+            "0x1",
+            "1_0",
+            "010",
+            "1e3",
+            "+1",
+            "1e-7",
+            "9223372036854775808",
+            "1234567.5",
+            "1.23456789",
+            "0.30000001",
+            "0.00001",
+        ] {
             assert!(ambiguous(key) && !ambiguous(&format!("'{key}'")), "{key}");
         }
-        for key in ["a", "true", "false", "1", "0", "1.5", "9223372036854775807", "a.com/a", "1.2.3"] {
+        for key in ["a", "true", "false", "1", "0", "1.5", "0.3", "123456.5", "9223372036854775807", "a.com/a", "1.2.3"]
+        {
             assert!(!ambiguous(key), "{key}");
         }
     }

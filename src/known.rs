@@ -73,6 +73,11 @@ pub trait Source {
     /// # Errors
     /// A server or a file that cannot be read: why.
     fn look(&self, needs: &BTreeSet<Need>) -> Result<Known>;
+
+    /// Whom a request that is there names as its parent, as far as that can be told at once.
+    fn parent(&self, _: &Need) -> Option<Need> {
+        None
+    }
 }
 
 /// Where nobody can be asked.

@@ -101,6 +101,9 @@ impl Outcome {
         let changed = !self.changes.is_empty();
         if let Some(PullRequest { number, url, state }) = &self.pull_request {
             return match state {
+                PullRequestState::Open if changed && dry_run => {
+                    format!("would propose in pull request #{number}: {url}")
+                }
                 PullRequestState::Open if changed => format!("proposed in pull request #{number}: {url}"),
                 PullRequestState::Open => format!("unchanged in pull request #{number}: {url}"),
                 PullRequestState::Edited => format!("left alone, edited by somebody, in pull request #{number}: {url}"),

@@ -50,7 +50,7 @@ impl Outputs {
     }
 }
 
-/// What a repository is for.
+/// What a repository is for. All that makes one differ from another stands here: who wants to know asks for the property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -60,16 +60,47 @@ pub enum Role {
     Infrastructure,
 }
 
+/// What is true of a repository by what it is for.
+struct Properties {
+    name: &'static str,
+    has_index: bool,
+    has_root_modules: bool,
+    is_reviewed: bool,
+}
+
 impl Role {
     /// Every role, in the order of delivery.
     pub const ALL: [Self; 2] = [Self::Catalog, Self::Infrastructure];
 
+    const fn properties(self) -> Properties {
+        match self {
+            Self::Catalog => {
+                Properties { name: "catalog", has_index: true, has_root_modules: false, is_reviewed: false }
+            }
+            Self::Infrastructure => {
+                Properties { name: "infrastructure", has_index: false, has_root_modules: true, is_reviewed: true }
+            }
+        }
+    }
+
     /// As in the configuration and in folder names.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Catalog => "catalog",
-            Self::Infrastructure => "infrastructure",
-        }
+        self.properties().name
+    }
+
+    /// Whether it has a list of all entities in it, which is kept current.
+    pub const fn has_index(self) -> bool {
+        self.properties().has_index
+    }
+
+    /// Whether Terraform is run on what is in it.
+    pub const fn has_root_modules(self) -> bool {
+        self.properties().has_root_modules
+    }
+
+    /// Whether a person is asked before something gets there, where the configuration does not say.
+    pub const fn is_reviewed(self) -> bool {
+        self.properties().is_reviewed
     }
 }
 

@@ -45,9 +45,18 @@ pub struct Promise {
     pub id: &'static str,
     /// The kinds that its requests refer to: its Pipelines may list them.
     pub refers_to: &'static [&'static str],
-    /// The id of the request of this kind that can have a file at a path, now or as an earlier version rendered it.
-    /// Nothing else is removed or overwritten on the word of an inventory, which others may edit.
-    pub id_of: fn(Role, &RelativePath) -> Option<&str>,
+    /// Whose a file at a path can be, now or as an earlier version rendered it: of a request of this kind. Nothing else is
+    /// removed or overwritten on the word of an inventory, which others may edit.
+    pub place_of: fn(Role, &RelativePath) -> Option<Place<'_>>,
+}
+
+/// What the path of a file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'p> {
+    /// The id of the request.
+    pub id: &'p str,
+    /// The folder of the root module that it is in.
+    pub module: Option<&'p str>,
 }
 
 impl Promise {
@@ -110,7 +119,8 @@ impl Promise {
 
 /// Whether a file of the catalog is one that requests have: an entity, whatever somebody has made of it.
 pub fn is_generated(path: &RelativePath) -> bool {
-    PROMISES.iter().any(|promise| (promise.id_of)(Role::Catalog, path).is_some())
+    let has_it = |promise: &Promise, role| (promise.place_of)(role, path).is_some();
+    PROMISES.iter().any(|promise| Role::ALL.into_iter().any(|role| role.has_index() && has_it(promise, role)))
 }
 
 /// Reads who an object is, of a kind that somebody promises.
@@ -140,6 +150,15 @@ pub fn identify(text: &str) -> Result<Identity, Refusal> {
 pub fn need_of(document: &Node) -> Option<Need> {
     let promise = find(document.get("kind")?.as_str()?).ok()?;
     Some(Need::Request { kind: promise.kind(), id: document.at(promise.id)?.as_str()?.to_owned() })
+}
+
+/// The field with the parent of a request, of its own kind: parents must not form a circle.
+pub const PARENT: &str = "spec.parent";
+
+/// Whom a document names as its parent.
+pub fn parent_of(document: &Node) -> Option<Need> {
+    let kind = find(document.get("kind")?.as_str()?).ok()?.kind();
+    Some(Need::Request { kind, id: document.at(PARENT)?.as_str()?.to_owned() })
 }
 
 /// See [`Promise::id`].
@@ -185,7 +204,7 @@ mod tests {
                 });
                 assert!(kinds.into_iter().all(|kind| promise.refers_to.contains(&kind)));
                 for (role, tree) in &outputs.repositories {
-                    assert_eq!(tree.paths().find(|path| (promise.id_of)(*role, path).is_none()), None);
+                    assert_eq!(tree.paths().find(|path| (promise.place_of)(*role, path).is_none()), None);
                     seen += tree.len();
                 }
             }

@@ -133,13 +133,12 @@ fn rendered_status(request: &Request<'_>, outputs: &Outputs, now: Timestamp) -> 
 
 /// What there is, in words.
 fn summary(outputs: &Outputs) -> String {
-    let files = |role| outputs.repositories.get(&role).map_or(0, |tree| tree.len());
-    format!(
-        "rendered {}, {}, {}",
-        count(outputs.manifests.len(), "manifest"),
-        count(files(Role::Catalog), "catalog file"),
-        count(files(Role::Infrastructure), "infrastructure file"),
-    )
+    let files = |role: Role| {
+        let number = outputs.repositories.get(&role).map_or(0, |tree| tree.len());
+        count(number, &format!("{} file", role.as_str()))
+    };
+    let parts = std::iter::once(count(outputs.manifests.len(), "manifest")).chain(Role::ALL.into_iter().map(files));
+    format!("rendered {}", parts.collect::<Vec<_>>().join(", "))
 }
 
 /// Says in the status what is wrong with the request, in the condition `what` too, and asks for

@@ -61,7 +61,13 @@ pub fn deliver(
             Target::Gitea(repository) => repository.preview(*role, delivery, files)?,
         };
         match extent {
-            Extent::DryRun => done(*role, preview),
+            Extent::DryRun => {
+                let foreseen = match &mut target {
+                    Target::Git(_) => None,
+                    Target::Gitea(repository) => repository.foresee(*role, delivery, files)?,
+                };
+                done(*role, foreseen.unwrap_or(preview));
+            }
             Extent::Claim | Extent::Whole => open.push((*role, files, target)),
         }
     }
@@ -132,7 +138,7 @@ impl Batch {
     /// # Errors
     /// A repository that cannot be read.
     pub fn index_diff(&mut self) -> Result<Vec<FileDiff>> {
-        match self.0.get_mut(&Role::Catalog).map(git::Batch::stage_index) {
+        match self.0.iter_mut().find(|(role, _)| role.has_index()).map(|(_, batch)| batch.stage_index()) {
             Some(Err(Undelivered::Index { .. })) | None => Ok(Vec::new()),
             Some(diff) => Ok(diff?),
         }

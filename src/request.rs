@@ -3,11 +3,13 @@
 //! `spec` is read strictly, by its Promise. The rest is read tolerantly, because the API server
 //! adds to it (`managedFields`, annotations, finalizers, `status`).
 
-use crate::document::{Node, Value};
+use crate::document::{Node, Value, to_json};
 use crate::fields;
 use crate::names::{Kind, MetadataKey, NamespaceName, ObjectName, check_label_value};
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -91,7 +93,9 @@ impl<'n> Request<'n> {
             let kind = object.required("kind", parse_kind);
             object.require("metadata");
             let metadata = object.object("metadata", |metadata| {
-                metadata.allow_unknown();
+                for name in METADATA {
+                    metadata.value(name, |node| check_metadata(name, node));
+                }
                 let name = metadata.required("name", ObjectName::parse);
                 let namespace = metadata.optional("namespace", NamespaceName::parse);
                 let generation = metadata.value("generation", |node| Ok(as_count(node)));
@@ -124,6 +128,27 @@ impl<'n> Request<'n> {
         });
         request.filter(|_| faults.is_empty()).ok_or(faults)
     }
+}
+
+/// The fields of `metadata` that the API server and its clients write, and we do not read.
+const METADATA: [&str; 10] = [
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "managedFields",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+fn check_metadata(name: &str, node: &Node) -> Result<(), Refusal> {
+    serde_json::from_value::<ObjectMeta>(json!({name: to_json(node)})).map(drop).map_err(|error| {
+        let message = format!("is not as Kubernetes has it: {error}");
+        Refusal::new("metadata", message).help("leave it out: the API server writes it")
+    })
 }
 
 fn parse_api_version(text: &str) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::document::Node;
 use crate::known::{Need, Source};
 use crate::outputs::{Outputs, Unrendered};
-use crate::promise::id_field;
+use crate::promise::{PARENT, id_field};
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ pub fn check(items: &[Item<'_>], config: &Config, source: &dyn Source) -> Vec<Ve
         }
         verdicts.push(verdict);
     }
-    for (index, path, refusal) in doubles(items, &known).into_iter().chain(circles(&known)) {
+    for (index, path, refusal) in doubles(items, &known).into_iter().chain(circles(&known, source)) {
         let span = items[index].document.at(&path).map(|node| node.span);
         verdicts[index].conflicts.push(refusal.at(path, span));
     }
@@ -125,15 +125,24 @@ fn each_with_another(same: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     same.iter().enumerate().filter(|_| same.len() > 1).map(|(n, a)| (*a, same[usize::from(n == 0)]))
 }
 
-/// Every request whose parents lead back to it.
-fn circles(known: &[Known]) -> Vec<(usize, String, Refusal)> {
-    let parents: BTreeMap<_, _> = known.iter().filter_map(|r| Some((&r.own, r.parent.as_ref()?))).collect();
+/// Every request whose parents lead back to it, also over those that `source` knows.
+fn circles(known: &[Known], source: &dyn Source) -> Vec<(usize, String, Refusal)> {
+    let mut parents: BTreeMap<_, _> =
+        known.iter().filter_map(|request| Some((request.own.clone(), request.parent.clone()?))).collect();
+    let given: BTreeSet<_> = known.iter().map(|request| &request.own).collect();
+    for first in known.iter().filter_map(|request| request.parent.clone()) {
+        let mut next = Some(first);
+        while let Some(own) = next.take().filter(|own| !given.contains(own) && !parents.contains_key(own)) {
+            next = source.parent(&own);
+            parents.extend(next.clone().map(|parent| (own, parent)));
+        }
+    }
     let (mut seen, mut circles) = (BTreeSet::new(), BTreeMap::new());
     for own in parents.keys() {
-        let (mut way, mut next) = (Vec::new(), Some(*own));
+        let (mut way, mut next) = (Vec::new(), Some(own));
         while let Some(own) = next.filter(|own| seen.insert(*own)) {
             way.push(own);
-            next = parents.get(own).copied();
+            next = parents.get(own);
         }
         if let Some(begin) = next.and_then(|own| way.iter().position(|other| *other == own)) {
             let circle = &way[begin..];
@@ -147,9 +156,6 @@ fn circles(known: &[Known]) -> Vec<(usize, String, Refusal)> {
     };
     known.iter().filter_map(closes).collect()
 }
-
-/// The field whose relations must not form a circle.
-const PARENT: &str = "spec.parent";
 
 /// A circle from one of its members back to it.
 fn shown(circle: &[&Need], from: usize) -> String {

@@ -1,5 +1,6 @@
 //! How requests stand: as the statuses of a workspace say it, or as repositories show it to who has nothing else.
 
+use crate::commit::explain_edited;
 use crate::config::Config;
 use crate::http::at_once;
 use crate::kratix::Folders;
@@ -27,7 +28,7 @@ pub const UNKNOWN: &str = "unknown";
 pub struct Standing {
     /// Which one.
     pub request: Identity,
-    /// How far it is: a [`crate::status::Phase`], or `wrong`, `refused`, `delivering`, `rendered`, [`UNKNOWN`].
+    /// How far it is: a [`crate::status::Phase`], or `wrong`, `refused`, `delivering`, [`UNKNOWN`].
     pub phase: &'static str,
     /// What is true, and what to do next.
     pub message: String,
@@ -70,8 +71,16 @@ pub struct Standings {
 pub fn of_workspace(workspace: &Path) -> Result<Standings> {
     let mut standings = Standings::default();
     for (folder, path) in folders_of_requests(&workspace.join("requests"))? {
-        let Ok(request) = identify(&path) else { continue };
         let folders = Folders::below(&folder);
+        let request = match identify(&path) {
+            Ok(request) => request,
+            Err(refusal) => {
+                if folders.metadata.exists() {
+                    standings.notes.push(format!("{}: {}", folder.display(), refusal.message));
+                }
+                continue;
+            }
+        };
         standings.requests.push(match folders.read_status() {
             _ if !folders.has_status() => Standing::unknown(
                 request,
@@ -80,6 +89,14 @@ pub fn of_workspace(workspace: &Path) -> Result<Standings> {
             Ok(status) if status.conditions.is_empty() => {
                 Standing::unknown(request, "its status says nothing: run it again".to_owned())
             }
+            Ok(status) if is_interrupted(&status) => Standing::unknown(
+                request,
+                "its run was interrupted before it delivered anything, or goes on: run it again".to_owned(),
+            ),
+            Ok(status) if status.goldpath.manifests > 0 && !folders.output.exists() => Standing::unknown(
+                request,
+                format!("its manifests are gone from {}: run it again", folders.output.display()),
+            ),
             Ok(status) => Standing::of_status(request, status),
             Err(error) => Standing::unknown(request, format!("{error:#}; run it again, which writes it anew")),
         });
@@ -177,10 +194,11 @@ impl Standing {
             standing.message = format!("this Goldpath has no Promise for {}: ask one that has", request.kind);
             return standing;
         }
-        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        let (mut found, mut missing, mut edited) = (Vec::new(), Vec::new(), None);
         for (role, holdings) in all {
             match look(config, *role, request, holdings) {
                 Ok(Some((held, progress))) => {
+                    edited = edited.or(held.delivered.pull_request.as_ref().and_then(|p| explain_edited(*role, p)));
                     standing.deletion |= held.action == Action::Delete;
                     standing.pull_request = held.delivered.pull_request.or(standing.pull_request);
                     standing.drift.extend(held.gone.iter().map(|path| format!("{}: {path}", role.as_str())));
@@ -198,7 +216,7 @@ impl Standing {
         standing.message.clone_from(&progress.message);
         standing.plan = progress.plan.take();
         if let Some(gone) = standing.drift.first() {
-            standing.message += &format!("; `{gone}` is gone from there: its next run puts it back");
+            standing.message += &format!("; `{gone}` is gone from there: run it again");
         }
         standing.drift.extend(found.iter_mut().filter_map(|progress| progress.drift.take()));
         match missing.first() {
@@ -208,6 +226,17 @@ impl Standing {
                 standing.message = format!("it is not in {missing}: its next run delivers it there");
             }
             None => {}
+        }
+        if let Some(why) = edited {
+            (standing.phase, standing.message) = (Phase::Failed.as_str(), why);
+        }
+        if let Some(unseen) = Role::ALL.into_iter().find(|role| !all.contains_key(role)) {
+            let name = unseen.as_str();
+            standing.phase = UNKNOWN;
+            standing.message = format!(
+                "{}; what {name} holds is not known: name it in the configuration, or the workspace that has it",
+                standing.message
+            );
         }
         standing
     }
@@ -227,6 +256,12 @@ fn look(config: &Config, role: Role, request: &Identity, holdings: &Holdings) ->
     Ok(Some((held, progress)))
 }
 
+/// Whether the last that its run said is that it was rendered: it says more when it ends.
+fn is_interrupted(status: &Status) -> bool {
+    let is_last = |condition: &Condition| condition.r#type == "Rendered" && condition.message == status.message;
+    status.conditions.iter().any(|condition| condition.status == "True" && is_last(condition))
+}
+
 /// How far a request is by its status, in a word, and what to say of that where it is not the status's own message.
 fn phase_of(status: &Status) -> (&'static str, Option<&str>) {
     let find = |name: &str| status.conditions.iter().find(|condition| condition.r#type == name);
@@ -244,8 +279,7 @@ fn phase_of(status: &Status) -> (&'static str, Option<&str>) {
         Some((.., condition)) => (Phase::Failed.as_str(), Some(&condition.message)),
         None => match status.goldpath.phase {
             Some(phase) => (phase.as_str(), None),
-            None if find("Delivered").is_some() => (Phase::Delivered.as_str(), None),
-            None => ("rendered", None),
+            None => (Phase::Delivered.as_str(), None),
         },
     }
 }

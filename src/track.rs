@@ -161,7 +161,9 @@ pub fn run(folders: &Folders, config: Loaded<'_>, action: Action, now: Timestamp
         Phase::Delivered => "Unknown",
         _ => "False",
     };
-    status.set_condition(condition("Applied", applied, &reason_of(phase), &message));
+    if status.goldpath.repositories.values().any(|delivered| delivered.module.is_some()) {
+        status.set_condition(condition("Applied", applied, &reason_of(phase), &message));
+    }
     status.goldpath.attempts = match before.goldpath.phase == Some(phase) && !ended {
         true => before.goldpath.attempts + 1,
         false => 0,
@@ -197,19 +199,16 @@ fn failed(error: &anyhow::Error) -> Progress {
 
 /// How far a delivery has come to a repository that is only git.
 fn delivered_unseen(role: Role, action: Action) -> Progress {
-    let message = match (role, action) {
-        (Role::Catalog, Action::Configure) => "delivered to catalog",
-        (Role::Catalog, Action::Delete) => "removed from catalog",
-        (Role::Infrastructure, Action::Configure) => {
-            "delivered to infrastructure, a git repository in which nothing tells whether Terraform is run: whoever runs it \
-             there applies this"
-        }
-        (Role::Infrastructure, Action::Delete) => {
-            "removed from infrastructure, a git repository in which nothing tells whether Terraform is run: whoever runs it \
-             there destroys this"
-        }
+    let (done, run) = match action {
+        Action::Configure => ("delivered to", "applies"),
+        Action::Delete => ("removed from", "destroys"),
     };
-    let phase = if role == Role::Infrastructure { Phase::Delivered } else { Phase::Applied };
+    let mut message = format!("{done} {}", role.as_str());
+    if role.has_root_modules() {
+        message += ", a git repository in which nothing tells whether Terraform is run: whoever runs it there ";
+        message += &format!("{run} this");
+    }
+    let phase = if role.has_root_modules() { Phase::Delivered } else { Phase::Applied };
     Progress { ended: true, ..Progress::new(phase, message) }
 }
 
@@ -236,7 +235,7 @@ pub fn judge(
 
 /// Who holds the states of what is in a repository, and whose statuses count.
 fn whose(config: &Config, role: Role) -> (Option<&str>, Option<(&str, Option<i64>)>) {
-    let owner = config.state_owner.as_ref().filter(|_| role == Role::Infrastructure).map(|owner| owner.as_str());
+    let owner = config.state_owner.as_ref().filter(|_| role.has_root_modules()).map(|owner| owner.as_str());
     (owner, config.review.as_ref().map(|review| (review.user.as_str(), review.user_id)))
 }
 
@@ -365,7 +364,7 @@ impl Case<'_> {
 
     fn judge_merged(&self, sight: &Sight, place: &str) -> Progress {
         let gone = self.action == Action::Delete;
-        if self.role != Role::Infrastructure {
+        if !self.role.has_root_modules() {
             let message = if gone { "nothing of it is left in" } else { "all of it is in" };
             return Progress::new(Phase::Applied, format!("{message} {}", self.role.as_str()));
         }

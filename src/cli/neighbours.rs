@@ -4,21 +4,24 @@ use super::Files;
 use super::requests::{self, Source};
 use crate::document::{self, Node};
 use crate::known::{self, Answer, Known, Need};
-use crate::promise::need_of;
+use crate::promise::{need_of, parent_of};
 use crate::standing::folders_of_requests;
 use crate::violation::nearest;
 use anyhow::{Result, ensure};
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+/// Requests, by what others name them by, each with its parent.
+type Requests = BTreeMap<Need, Option<Need>>;
+
 /// All that is known here; elsewhere may be more.
 pub(super) struct Neighbours<'a> {
-    given: BTreeSet<Need>,
+    given: Requests,
     workspace: &'a Path,
     /// Read when something is missing that is not given.
-    kept: OnceCell<BTreeSet<Need>>,
+    kept: OnceCell<Requests>,
 }
 
 impl<'a> Neighbours<'a> {
@@ -34,21 +37,19 @@ impl<'a> Neighbours<'a> {
             let why = source.documents.as_ref().err().map(|fault| fault.message.as_str()).unwrap_or_default();
             ensure!(source.documents.is_ok(), "cannot look at {}: {why}", source.name);
         }
-        let needs = |sources: &[Source]| -> BTreeSet<Need> {
-            sources.iter().flat_map(Source::items).filter_map(|item| need_of(item.document)).collect()
-        };
-        let given = needs(sources).into_iter().chain(needs(&looked_at)).collect();
+        let all = looked_at.iter().chain(sources).flat_map(Source::items);
+        let given = all.filter_map(|item| of_document(item.document)).collect();
         Ok(Self { given, workspace, kept: OnceCell::new() })
     }
 
     /// What the workspace holds; what is damaged there is told by those who are about it.
-    fn kept(&self) -> &BTreeSet<Need> {
+    fn kept(&self) -> &Requests {
         let object = |folder: &Path| -> Option<Node> {
             document::parse(&fs::read(folder.join("input/object.yaml")).ok()?).ok()?.pop()
         };
         self.kept.get_or_init(|| {
             let folders = folders_of_requests(&self.workspace.join("requests")).unwrap_or_default();
-            folders.iter().filter_map(|(folder, _)| need_of(&object(folder)?)).collect()
+            folders.iter().filter_map(|(folder, _)| of_document(&object(folder)?)).collect()
         })
     }
 }
@@ -56,14 +57,22 @@ impl<'a> Neighbours<'a> {
 impl known::Source for Neighbours<'_> {
     fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
         let answer = |need: &Need| {
-            if self.given.contains(need) || self.kept().contains(need) {
+            if self.given.contains_key(need) || self.kept().contains_key(need) {
                 return Answer::Found;
             }
             let Need::Request { kind, id } = need;
-            let all = self.given.iter().chain(self.kept());
+            let all = self.given.keys().chain(self.kept().keys());
             let ids = all.filter(|Need::Request { kind: other, .. }| other == kind).map(Need::id);
             Answer::NotSeen { nearest: nearest(id, ids).map(str::to_owned) }
         };
         Ok(Known(needs.iter().map(|need| (need.clone(), answer(need))).collect()))
     }
+
+    fn parent(&self, need: &Need) -> Option<Need> {
+        self.given.get(need).or_else(|| self.kept().get(need))?.clone()
+    }
+}
+
+fn of_document(document: &Node) -> Option<(Need, Option<Need>)> {
+    Some((need_of(document)?, parent_of(document)))
 }

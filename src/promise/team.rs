@@ -24,7 +24,7 @@ pub const PROMISE: Promise = Promise {
     generate,
     id: "spec.id",
     refers_to: &["Team"],
-    id_of: render::id_of,
+    place_of: render::place_of,
 };
 
 fn generate(request: &Request<'_>, known: &Known, config: &Config) -> Result<Outputs, Stop> {

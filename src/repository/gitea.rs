@@ -296,7 +296,7 @@ impl Repository {
             let mut plan = repository.plan(&*snapshot, role, &delivery.cause, files)?;
             // A dry run, where there is no repository to ask in.
             let is_missing = snapshot.commit.is_none() && repository.api.remote.create;
-            if role == Role::Infrastructure && !plan.owned && !is_missing {
+            if role.has_root_modules() && !plan.owned && !is_missing {
                 for name in &delivery.accounts.made {
                     if !repository.api.has_account(name)? {
                         continue;
@@ -310,7 +310,7 @@ impl Repository {
                 }
             }
             // What is merged is applied, or failed: nobody need be asked again.
-            let is_asked = role == Role::Infrastructure && !plan.is_empty() && !is_missing && !files.is_empty();
+            let is_asked = role.has_root_modules() && !plan.is_empty() && !is_missing && !files.is_empty();
             repository.warnings = if is_asked { repository.missing_accounts(delivery)? } else { Vec::new() };
             let warnings = repository.warnings.clone();
             let commit = snapshot.commit.clone().filter(|_| plan.is_empty());
@@ -318,6 +318,24 @@ impl Repository {
             repository.snapshot = Some(snapshot);
             Ok(Outcome { commit, changes: plan.changes, files: files.len(), warnings, diff, ..Outcome::default() })
         })
+    }
+
+    /// What a delivery would do, after [`Self::preview`]: where it is proposed, beside what is proposed now.
+    ///
+    /// # Errors
+    /// As [`Self::preview`].
+    pub fn foresee(
+        &mut self,
+        role: Role,
+        delivery: &Delivery,
+        files: &FileTree,
+    ) -> Result<Option<Outcome>, Undelivered> {
+        let is_proposed = self.api.remote.delivery == config::Delivery::PullRequest;
+        let is_there = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.commit.is_some());
+        match is_proposed && is_there {
+            true => self.with_retries(|repository| repository.propose(role, delivery, files, true)).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Names the accounts that the request needs and that are not there: an apply fails without them, after the review.
@@ -348,7 +366,7 @@ impl Repository {
     pub fn deliver(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Undelivered> {
         match self.api.remote.delivery {
             config::Delivery::Commit => self.commit(role, delivery, files),
-            config::Delivery::PullRequest => self.with_retries(|r| r.propose(role, delivery, files)),
+            config::Delivery::PullRequest => self.with_retries(|r| r.propose(role, delivery, files, false)),
         }
     }
 

@@ -2,11 +2,12 @@
 
 use super::git;
 use super::gitea;
-use super::inventory::{self, Tree};
+use super::inventory::{self, Inventory, Tree};
 use crate::config::{Patience, Remote};
 use crate::file_tree::RelativePath;
 use crate::outcome::Action;
 use crate::outputs::Role;
+use crate::promise::find;
 use crate::request::Identity;
 use crate::status::Delivered;
 use anyhow::Result;
@@ -73,31 +74,66 @@ impl Holdings {
         let mut holdings = Self::default();
         let paths = inventory::inventories(tree)?;
         tree.read_ahead(&paths)?;
+        let mut read = BTreeMap::new();
         for path in paths {
             let Some(content) = tree.read(&path)? else { continue };
             match (inventory::parse(&path, &content), inventory::identity_of(&path)) {
-                (Ok(inventory), _) => {
-                    let module = module_of(role, inventory.files.iter());
-                    let files = inventory.files.len();
-                    let mut held =
-                        Held::new(Action::Configure, Delivered { commit: None, files, module, pull_request: None });
-                    for file in inventory.files.into_iter().filter(|_| is_here) {
-                        if !tree.has(&file)? {
-                            held.gone.push(file);
-                        }
-                    }
-                    holdings.requests.insert(inventory.request, Ok(held));
-                }
+                (Ok(inventory), _) => drop(read.insert(path, inventory)),
                 (Err(error), Some(request)) => drop(holdings.requests.insert(request, Err(format!("{error:#}")))),
                 (Err(error), None) => holdings.notes.push(format!("{error:#}")),
             }
+        }
+        let mut listed = BTreeMap::<_, Vec<_>>::new();
+        for (path, inventory) in &read {
+            inventory.files.iter().for_each(|file| listed.entry(file).or_default().push(path));
+        }
+        for (path, inventory) in &read {
+            let files = inventory.files.len();
+            let module = module_of(role, &inventory.request, inventory.files.iter());
+            let mut held = Held::new(Action::Configure, Delivered { commit: None, files, module, pull_request: None });
+            for file in inventory.files.iter().filter(|_| is_here) {
+                if !tree.has(file)? {
+                    held.gone.push(file.clone());
+                }
+            }
+            let held = match unbelieved(role, path, inventory, &listed, &read) {
+                Some(why) => Err(why),
+                None => Ok(held),
+            };
+            holdings.requests.insert(inventory.request.clone(), held);
         }
         Ok(holdings)
     }
 }
 
+/// Why an inventory is not believed, as a delivery has it too.
+fn unbelieved(
+    role: Role,
+    path: &RelativePath,
+    inventory: &Inventory,
+    listed: &BTreeMap<&RelativePath, Vec<&RelativePath>>,
+    all: &BTreeMap<RelativePath, Inventory>,
+) -> Option<String> {
+    // Whose kind nobody here knows is told elsewhere.
+    find(inventory.request.kind.as_str()).ok()?;
+    if let Err(error) = inventory::refuse_impossible(role, &inventory.request, path, &inventory.files) {
+        return Some(format!("{error:#}"));
+    }
+    if inventory.files.is_empty() {
+        return Some(format!("the inventory `{path}` lists no file: its next run writes it again"));
+    }
+    let other_of = |file| listed.get(file)?.iter().find(|other| **other != path);
+    let other = inventory.files.iter().find_map(other_of)?;
+    let shared: Vec<_> = inventory.files.intersection(&all[*other].files).collect();
+    Some(inventory::sharing(path, &inventory::summary(&shared)?, other, &all[*other].request))
+}
+
 /// The folder of the root module among the files of a request: one request has one.
-pub fn module_of<'p>(role: Role, mut files: impl Iterator<Item = &'p RelativePath>) -> Option<String> {
-    let folder = files.next().filter(|_| role == Role::Infrastructure)?.folders().last()?;
-    Some(folder.to_owned())
+pub fn module_of<'p>(
+    role: Role,
+    request: &Identity,
+    mut files: impl Iterator<Item = &'p RelativePath>,
+) -> Option<String> {
+    let promise = find(request.kind.as_str()).ok()?;
+    files.find_map(|file| (promise.place_of)(role, file)?.module).map(str::to_owned)
 }

@@ -3,6 +3,7 @@
 //! Backstage's reader for Gitea has no wildcards. The list is a pure function of the tree, so that it is right after every
 //! commit, whoever wrote the files.
 
+use crate::digest::hex;
 use crate::file_tree::RelativePath;
 use crate::promise::is_generated;
 use serde::{Deserialize, Serialize};
@@ -120,8 +121,7 @@ pub fn digest<'f>(files: impl Iterator<Item = (&'f RelativePath, &'f String)>) -
         let digest = digest.get_or_insert_with(|| ring::digest::Context::new(&ring::digest::SHA256));
         digest.update(format!("{id} {path}\n").as_bytes());
     }
-    digest
-        .map_or_else(String::new, |digest| digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    digest.map_or_else(String::new, |digest| hex(digest.finish().as_ref()))
 }
 
 /// The index of these files with entities, sorted, which lists them by their way from its own folder.

@@ -240,7 +240,7 @@ pub fn plan(
     files: &FileTree,
 ) -> Result<Plan, Unplanned> {
     let mut plan = plan_files(tree, role, request, files)?;
-    if role == Role::Catalog {
+    if role.has_index() {
         plan.keep_index(tree, index)?;
     }
     Ok(plan)
@@ -455,7 +455,7 @@ fn id_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<&
     promise::find(request.kind.as_str())
         .ok()
         .filter(|_| !path.is_hidden())
-        .and_then(|promise| (promise.id_of)(role, path))
+        .and_then(|promise| Some((promise.place_of)(role, path)?.id))
 }
 
 /// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.
@@ -479,7 +479,11 @@ fn refuse_renamed(
     Err(Unplanned::Renamed(promise::id_field(request), old, new.to_owned()))
 }
 
-fn refuse_impossible(
+/// Refuses an inventory that lists what no request of its kind has.
+///
+/// # Errors
+/// Which files those are.
+pub fn refuse_impossible(
     role: Role,
     request: &Identity,
     inventory: &RelativePath,
@@ -508,17 +512,22 @@ fn refuse_shared(
         let Inventory { request, files } = parse(other, &content)?;
         let shared: Vec<_> = listed.intersection(&files).collect();
         if let Some(paths) = summary(&shared) {
-            bail!(
-                "the inventory `{inventory}` is not believed: it lists {paths}, which `{other}` of {request} lists too; \
-                 restore the one that somebody has edited from the repository's history"
-            );
+            bail!("{}", sharing(inventory, &paths, other, &request));
         }
     }
     Ok(())
 }
 
+/// What is wrong where two inventories list the same paths.
+pub fn sharing(inventory: &RelativePath, paths: &str, other: &RelativePath, request: &Identity) -> String {
+    format!(
+        "the inventory `{inventory}` is not believed: it lists {paths}, which `{other}` of {request} lists too; restore the \
+         one that somebody has edited from the repository's history"
+    )
+}
+
 /// The first of some paths, and how many more there are; none where there are none.
-fn summary(paths: &[&RelativePath]) -> Option<String> {
+pub fn summary(paths: &[&RelativePath]) -> Option<String> {
     let (first, others) = paths.split_first()?;
     Some(if others.is_empty() { format!("`{first}`") } else { format!("`{first}` and {} more", others.len()) })
 }

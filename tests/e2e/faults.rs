@@ -36,7 +36,7 @@ pub fn kratix_and_a_runner_die_in_the_middle(world: &World) {
     until(60, || "a Job".to_owned(), || (!teams[0].jobs().is_empty()).then_some(()));
     world.restart_kratix();
     {
-        let mut platform = world.platform();
+        let mut platform = world.platform.write().unwrap();
         for label in [PLAN, APPLY] {
             platform.kill_runner(label);
             platform.start_runner(label);

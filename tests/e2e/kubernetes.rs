@@ -94,13 +94,7 @@ impl Kubernetes {
         }
     }
 
-    /// What a container has printed so far.
-    pub fn logs(&self, namespace: &str, pod: &str, container: &str) -> String {
-        self.find_logs(namespace, pod, container)
-            .unwrap_or_else(|| panic!("no log of {container} in {namespace}/{pod}"))
-    }
-
-    /// The same; none if the Pod is gone, or its log.
+    /// What a container has printed so far; none if the Pod is gone, or its log.
     pub fn find_logs(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?container={container}");
         let answer = self.exchange("GET", &path, "application/json", &Value::Null);

@@ -17,46 +17,71 @@ mod world;
 use libtest_mimic::{Arguments, Trial};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Instant;
 use world::World;
 
 /// What is looked at.
-struct Story(&'static str, fn(&World), bool);
+struct Story {
+    name: &'static str,
+    tell: fn(&World),
+    /// It takes servers away, changes the Promise of all, or counts what all have written.
+    alone: bool,
+    /// CI has time for it.
+    in_ci: bool,
+}
 
-/// Each with whether CI has time for it.
+macro_rules! story {
+    ($module:ident::$name:ident, alone: $alone:literal, in_ci: $in_ci:literal) => {
+        Story { name: stringify!($name), tell: $module::$name, alone: $alone, in_ci: $in_ci }
+    };
+}
+
 const STORIES: [Story; 10] = [
-    Story("people_read_what_a_team_is", stories::people_read_what_a_team_is, true),
-    Story(
-        "a_team_is_guarded_shrunk_destroyed_and_made_again",
-        stories::a_team_is_guarded_shrunk_destroyed_and_made_again,
-        true,
-    ),
-    Story("namesakes_stay_apart", stories::namesakes_stay_apart, true),
-    Story("a_dry_run_changes_nothing", stories::a_dry_run_changes_nothing, true),
-    Story("a_request_survives_a_new_version", stories::a_request_survives_a_new_version, true),
-    Story("teams_are_created_changed_and_deleted", stories::teams_are_created_changed_and_deleted, false),
-    Story("gitea_is_away_for_two_minutes", faults::gitea_is_away_for_two_minutes, false),
-    Story("the_node_restarts_in_the_middle", faults::the_node_restarts_in_the_middle, false),
+    story!(stories::a_team_is_guarded_shrunk_destroyed_and_made_again, alone: false, in_ci: true),
+    story!(stories::namesakes_stay_apart, alone: false, in_ci: true),
+    story!(stories::people_read_what_a_team_is, alone: false, in_ci: true),
+    story!(stories::a_dry_run_changes_nothing, alone: true, in_ci: true),
+    story!(stories::a_request_survives_a_new_version, alone: true, in_ci: true),
+    story!(stories::teams_are_created_changed_and_deleted, alone: true, in_ci: false),
+    story!(faults::gitea_is_away_for_two_minutes, alone: true, in_ci: false),
+    story!(faults::the_node_restarts_in_the_middle, alone: true, in_ci: false),
     // Leaves a runner that plans for minutes, which is then killed.
-    Story("many_teams_at_once", stories::many_teams_at_once, false),
-    Story("kratix_and_a_runner_die_in_the_middle", faults::kratix_and_a_runner_die_in_the_middle, false),
+    story!(stories::many_teams_at_once, alone: true, in_ci: false),
+    story!(faults::kratix_and_a_runner_die_in_the_middle, alone: true, in_ci: false),
 ];
+
+/// As many stories as are told at once: more would wait for the one runner of each kind.
+const TOGETHER: usize = 3;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // One after the other: some take servers away.
-    arguments.test_threads = Some(1);
-    let world = Arc::new(Mutex::new(None));
+    arguments.test_threads = Some(TOGETHER);
+    let world = Arc::new(RwLock::new(None));
+    // In the order of the table, whatever waits for the others to end.
+    let turn = Arc::new(Mutex::new(()));
     let is_whole = support::whole_or(1, 0) == 1;
-    let trials = STORIES.map(|Story(name, story, in_ci)| {
-        let world = Arc::clone(&world);
+    let trials = STORIES.map(|Story { name, tell, alone, in_ci }| {
+        let (world, turn) = (Arc::clone(&world), Arc::clone(&turn));
         let trial = Trial::test(name, move || {
-            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-            let world = world.get_or_insert_with(World::new);
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| story(world))) {
-                world.keep_artefacts(name);
-                resume_unwind(panic);
+            let tell = |world: &World| {
+                let begin = Instant::now();
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(world))) {
+                    world.keep_artefacts(name);
+                    resume_unwind(panic);
+                }
+                println!("e2e: {name}: passed in {} s", begin.elapsed().as_secs());
+            };
+            let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = world.write().unwrap_or_else(PoisonError::into_inner);
+            all.get_or_insert_with(World::new);
+            if alone {
+                tell(all.as_ref().unwrap());
+                return Ok(());
             }
+            let all = RwLockWriteGuard::downgrade(all);
+            drop(turn);
+            tell(all.as_ref().unwrap());
             Ok(())
         });
         trial.with_ignored_flag(!in_ci && !is_whole)

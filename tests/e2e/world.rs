@@ -11,8 +11,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 /// What the API paths of Teams begin with.
 const GROUP: &str = "/apis/platform.kratix.io/v1alpha1";
@@ -22,7 +21,7 @@ const LABEL: &str = "goldpath.dev/e2e";
 /// Made once for all stories by the scripts that people use; all of it goes with it.
 pub struct World {
     pub kubernetes: Kubernetes,
-    pub platform: Mutex<Platform>,
+    pub platform: RwLock<Platform>,
     /// The organisation of the platform's repositories.
     pub organization: String,
     /// The file with a token of the platform's owner, who approves and merges.
@@ -55,7 +54,7 @@ impl World {
         let version = env!("CARGO_PKG_VERSION");
         let world = Self {
             kubernetes,
-            platform: Mutex::new(platform),
+            platform: RwLock::new(platform),
             organization,
             owner_token,
             state,
@@ -82,8 +81,8 @@ impl World {
         run(&mut command);
     }
 
-    pub fn platform(&self) -> MutexGuard<'_, Platform> {
-        self.platform.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn platform(&self) -> RwLockReadGuard<'_, Platform> {
+        self.platform.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A namespace of a story's own.

@@ -674,9 +674,39 @@ fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
         (&of("t2")["phase"], &of("t2")["drift"]),
         (&"delivered".into(), &serde_json::json!(["catalog: teams/id2.yaml"]))
     );
-    assert!(of("t2")["message"].as_str().unwrap().contains("`catalog: teams/id2.yaml` is gone from there"), "{held}");
+    assert!(
+        of("t2")["message"].as_str().unwrap().contains("`catalog: teams/id2.yaml` is gone from there: run it again"),
+        "{held}"
+    );
     assert!(told.starts_with("error: catalog: the inventory `.goldpath/bar/default/x.yaml` is damaged"), "{told}");
     assert_eq!((code, status("foo/x").status.code(), status("team/t2").status.code()), (Some(2), Some(2), Some(0)));
+    three.write("catalog.yaml", "repositories: {catalog: {url: .goldpath/catalog.git}}");
+    let partly = three.run(&["status", "team/t2", "--config", "catalog.yaml", "--workspace", "elsewhere"]);
+    let why = "what infrastructure holds is not known: name it in the configuration, or the workspace that has it";
+    assert!(partly.status.code() == Some(2) && stdout(&partly).contains(why), "{partly:?}");
+    assert!(three.run(&["status", "team/t2", "--config", "catalog.yaml"]).status.success());
+    // What a delivery does not believe.
+    three.by_hand("catalog", |clone| {
+        let inventory = |n: u32, files: &str| {
+            format!("request: {{kind: Team, namespace: default, name: t{n}}}\nfiles: [{files}]\n")
+        };
+        let write = |n: u32, files: &str| {
+            fs::write(clone.join(format!(".goldpath/team/default/t{n}.yaml")), inventory(n, files)).unwrap();
+        };
+        for (n, files) in [(1, "teams/id1.yaml, teams/id2.yaml"), (2, "teams/id2.yaml"), (3, "README.md")] {
+            write(n, files);
+        }
+    });
+    let (held, _, code) = list();
+    let of = |name: &str| held.as_array().unwrap().iter().find(|held| held["request"]["name"] == name).unwrap();
+    for (name, why) in [
+        ("t1", "lists `teams/id2.yaml`, which `.goldpath/team/default/t2.yaml` of Team default/t2 lists too"),
+        ("t2", "lists `teams/id2.yaml`, which `.goldpath/team/default/t1.yaml` of Team default/t1 lists too"),
+        ("t3", "it lists `README.md`, which no Team has in catalog"),
+    ] {
+        assert!(of(name)["phase"] == "unknown" && of(name)["message"].as_str().unwrap().contains(why), "{held}");
+    }
+    assert_eq!(code, Some(2));
     three.write("branch.yaml", &config.replace("catalog: {", "catalog: {branch: nope, "));
     let branch = three.run(&["list", "--config", "branch.yaml"]);
     assert!(branch.status.code() == Some(2) && stderr(&branch).ends_with("it has no branch `nope`\n"), "{branch:?}");
@@ -712,6 +742,20 @@ fn what_a_workspace_does_not_say_is_unknown() {
     let held: Value = serde_json::from_slice(&three.run(&["list", "-o", "json"]).stdout).unwrap();
     assert_eq!([&held[0]["phase"], &held[1]["phase"]], ["failed", "refused"], "{held}");
     assert!(!held[0]["message"].as_str().unwrap().contains("tries again by itself"), "{held}");
+
+    // One that was killed behind `render`: the new manifests are there, and nothing of it is delivered.
+    let status = fs::read_to_string(three.0.path().join(metadata(3, "status.yaml"))).unwrap();
+    let mut killed: Value = serde_yaml::from_str(&status).unwrap();
+    let rendered = killed["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Rendered").unwrap();
+    killed["message"] = rendered["message"].clone();
+    three.write(&metadata(3, "status.yaml"), &killed.to_string());
+    let killed = three.run(&["status", "team/t3"]);
+    assert!(killed.status.code() == Some(2) && stdout(&killed).contains("its run was interrupted"), "{killed:?}");
+    three.write(&metadata(3, "status.yaml"), &status);
+    assert!(three.run(&["status", "team/t3"]).status.success());
+    fs::remove_dir_all(three.0.path().join(".goldpath/requests/team/default/t3/output")).unwrap();
+    let gone = three.run(&["status", "team/t3"]);
+    assert!(gone.status.code() == Some(2) && stdout(&gone).contains("its manifests are gone from"), "{gone:?}");
 
     three.write("file", "");
     let file = three.run(&["list", "--workspace", "file"]);
@@ -883,6 +927,31 @@ fn requests_are_read_as_kubectl_reads_them() {
 }
 
 #[test]
+fn metadata_is_what_kubernetes_has_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let validate = |metadata: &str| {
+        let text = team("a", "a", "").replace("{name: a}", &format!("{{name: a, {metadata}}}"));
+        fs::write(folder.path().join("team.yaml"), text).unwrap();
+        let output = goldpath(folder.path(), &["validate", "team.yaml"]);
+        (output.status.code(), stdout(&output).to_owned())
+    };
+    // As `kubectl get -o yaml` writes it.
+    let all = "uid: x, resourceVersion: '5', creationTimestamp: '2026-01-01T00:00:00Z', managedFields: [{manager: a}], \
+               finalizers: [a/b], ownerReferences: [{name: a}], selfLink: /a, generation: 1";
+    assert_eq!(validate(all), (Some(0), String::new()));
+    assert_eq!(validate("creationTimestamp: null").0, Some(0));
+    let (code, told) = validate("lables: {a: b}, annotation: {x: y}");
+    assert!(
+        code == Some(1) && told.contains("`lables` is not a field here") && told.contains("`annotation`"),
+        "{told}"
+    );
+    for wrong in ["uid: 5", "resourceVersion: 5", "finalizers: foo", "creationTimestamp: foo", "managedFields: foo"] {
+        let (code, told) = validate(wrong);
+        assert!(code == Some(1) && told.contains("is not as Kubernetes has it"), "{wrong}: {told}");
+    }
+}
+
+#[test]
 fn a_set_is_checked_before_anything_of_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let teams = [team("a", "alpha", ""), team("b", "alpha", ""), team("c", "gamma", ", parent: gama")];
@@ -931,6 +1000,14 @@ fn what_a_request_refers_to_may_be_in_another_file_or_in_the_workspace_and_else_
     let damaged = goldpath(folder.path(), &["validate", "child.yaml", "--with", "others"]);
     let why = "error: cannot look at others/damaged.yaml: ";
     assert!(damaged.status.code() == Some(2) && stderr(&damaged).starts_with(why), "{damaged:?}");
+    // Parents form no circle over what the workspace has either.
+    write("parent.yaml", &team("parent", "parent", ", parent: child"));
+    for command in ["validate", "run"] {
+        let circle = goldpath(folder.path(), &[command, "parent.yaml"]);
+        let told = format!("{}{}", stdout(&circle), stderr(&circle));
+        assert!(circle.status.code() == Some(1), "{circle:?}");
+        assert!(told.contains("`spec.parent` closes a circle: parent → child → parent"), "{told}");
+    }
     // On a laptop nobody sees all: the status says nothing of it.
     let status = folder.path().join(".goldpath/requests/team/default/child/metadata/status.yaml");
     assert!(!fs::read_to_string(status).unwrap().contains("nobody"));

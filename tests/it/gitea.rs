@@ -143,6 +143,7 @@ fn a_pull_request_that_a_person_closed_stays_closed_until_the_request_changes() 
     story.reconcile_in_vain(1);
     story.apply("alpha", "alpha", "Alphas");
     story.set(&person, 2, "closed");
+    story.list();
     story.reconcile("alpha");
     story.set(&person, 2, "open");
     story.reconcile("alpha");
@@ -163,7 +164,9 @@ fn a_branch_that_a_person_pushed_to_is_left_alone_until_it_is_merged_or_removed(
     let update = |story: &mut Story| drop(api("POST", &story.path("/pulls/1/update"), &Value::Null));
     story.happens("a person updates the branch of #1", update);
     story.reconcile("alpha");
+    story.list();
     story.write(&person, BRANCH, "teams/alpha/main.tf", "# mine\n");
+    story.list();
     story.reconcile("alpha");
     story.reconcile("alpha");
     story.apply("alpha", "alpha", "Alphas");
@@ -318,6 +321,42 @@ fn goldpath_run_delivers_from_a_laptop() {
             story.text += &crate::support::transcript(&output);
         });
     }
+    story.end();
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn a_diff_is_what_a_run_would_do_whatever_waits_for_review() {
+    let mut story = Story::new("diff");
+    let write = |story: &Story, name: &str| {
+        let text = crate::support::gitea::team("alpha").replace("name: Team", &format!("name: {name}"));
+        fs::write(story.folder.path().join("team.yaml"), text).unwrap();
+    };
+    let call = |story: &mut Story, arguments: &[&str]| {
+        story.happens(&format!("goldpath {}", arguments.join(" ")), |story| {
+            let mut command = crate::support::binary("goldpath");
+            command.current_dir(story.folder.path()).args(arguments).args(["--config", "platform.yaml"]);
+            story.text += &crate::support::transcript(&command.output().unwrap());
+        });
+    };
+    let run = ["run", "-v", "team.yaml"];
+    let both = |story: &mut Story| {
+        call(story, &["diff", "--stat", "team.yaml"]);
+        call(story, &run);
+    };
+    write(&story, "Alpha");
+    both(&mut story);
+    // It waits for a review, as it is, edited, declined, and edited by a person.
+    call(&mut story, &["diff", "--stat", "team.yaml"]);
+    write(&story, "Alphas");
+    both(&mut story);
+    call(&mut story, &["diff", "--stat", "team.yaml"]);
+    let person = story.person("person");
+    story.set(&person, 1, "closed");
+    both(&mut story);
+    story.set(&person, 1, "open");
+    story.write(&person, BRANCH, "teams/alpha/main.tf", "# mine\n");
+    both(&mut story);
     story.end();
 }
 

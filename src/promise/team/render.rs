@@ -6,6 +6,7 @@ use crate::config::{ContainerDefaults, Network, Propagated};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{TeamId, Username};
 use crate::outputs::{Accounts, Outputs, Role as RepositoryRole};
+use crate::promise::Place;
 use crate::request::Identity;
 use crate::template::{Format, TemplateError, render as fill};
 use serde::Serialize;
@@ -25,7 +26,7 @@ const GROUP: &str = include_str!("../../../manifests/backstage/group.yaml.j2");
 /// The folder of every Team's files, in both repositories.
 const FOLDER: &str = "teams";
 
-/// The name of a file that is not rendered any more goes to [`id_of`], so that inventories that list it are believed.
+/// The name of a file that is not rendered any more goes to [`place_of`], so that inventories that list it are believed.
 const ROOT_MODULE: [(&str, &str); 4] = [
     ("backend.tf", include_str!("../../../terraform_templates/team/backend.tf.j2")),
     ("main.tf", include_str!("../../../terraform_templates/team/main.tf.j2")),
@@ -114,18 +115,18 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
     })
 }
 
-/// See [`crate::promise::Promise::id_of`].
-pub fn id_of(role: RepositoryRole, path: &RelativePath) -> Option<&str> {
+/// See [`crate::promise::Promise::place_of`].
+pub fn place_of(role: RepositoryRole, path: &RelativePath) -> Option<Place<'_>> {
     let (FOLDER, rest) = path.as_str().split_once('/')? else { return None };
-    let id = match role {
-        RepositoryRole::Catalog => rest.strip_suffix(".yaml")?,
+    let (id, module) = match role {
+        RepositoryRole::Catalog => (rest.strip_suffix(".yaml")?, None),
         RepositoryRole::Infrastructure => {
             let (id, file) = rest.split_once('/')?;
             ROOT_MODULE.iter().find(|(name, _)| *name == file)?;
-            id
+            (id, path.as_str().strip_suffix(file)?.strip_suffix('/'))
         }
     };
-    TeamId::is_form(id).then_some(id)
+    TeamId::is_form(id).then_some(Place { id, module })
 }
 
 /// Identities and ids are names by their types: every path made of them is one.
@@ -202,12 +203,15 @@ mod tests {
 
     #[test]
     fn a_team_has_its_entity_and_its_root_module_and_nothing_else() {
-        let id_of = |role, path: &str| id_of(role, &RelativePath::parse(path).unwrap()).map(str::to_owned);
+        let id_of = |role, path: &str| Some(place_of(role, &RelativePath::parse(path).unwrap())?.id.to_owned());
         // A name that is reserved today may have been an id.
         for id in ["alpha", "a-1", "gitea-actions"] {
             assert_eq!(id_of(RepositoryRole::Catalog, &format!("teams/{id}.yaml")).as_deref(), Some(id));
             assert_eq!(id_of(RepositoryRole::Infrastructure, &format!("teams/{id}/main.tf")).as_deref(), Some(id));
         }
+        let main = RelativePath::parse("teams/a-1/main.tf").unwrap();
+        let module = Some("teams/a-1");
+        assert_eq!(place_of(RepositoryRole::Infrastructure, &main), Some(Place { id: "a-1", module }));
         let names = ["Teams/a.yaml", "teams/A.yaml", "teams/a.yml", "teams/a.YAML", "teams/.yaml", "teams/-a.yaml"];
         let places = ["teams/a/b.yaml", "a.yaml", "x/teams/a.yaml", "teams/\u{430}.yaml", "teams/a/main.tf"];
         for path in names.into_iter().chain(places) {

@@ -99,7 +99,7 @@ impl Batch {
     /// As [`Branch::commit`], but for races.
     pub fn plan(&self, delivery: &Delivery, files: &FileTree) -> Result<(Plan, Outcome), Undelivered> {
         let request = &delivery.cause.request;
-        if self.role == Role::Catalog && self.is_index_foreign()? {
+        if self.role.has_index() && self.is_index_foreign()? {
             return Err(Undelivered::Index { path: self.index.clone() });
         }
         let planned = inventory::plan_files(self, self.role, request, files);
@@ -136,7 +136,7 @@ impl Batch {
     /// A repository that cannot be read.
     pub fn stage_index(&mut self) -> Result<Vec<FileDiff>, Undelivered> {
         let mut plan = Plan::default();
-        if self.role == Role::Catalog && !self.is_indexed {
+        if self.role.has_index() && !self.is_indexed {
             let kept = plan.keep_index(&*self, &self.index.clone());
             kept.map_err(|unplanned| self.branch.explain_unplanned(unplanned, self.role))?;
         }

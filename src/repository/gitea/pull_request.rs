@@ -6,10 +6,11 @@
 //! closed is not opened again for the same content.
 
 use super::{Api, Commit, On, Overlay, PastCommit, Plan, Repository, Role, Snapshot, Tree, Tried, User, nullable};
+use crate::diff::FileDiff;
 use crate::digest::{hex, sha256};
 use crate::file_tree::{FileTree, RelativePath};
 use crate::gitea::Failure;
-use crate::outcome::{Action, Delivery, Outcome, PullRequest, PullRequestState};
+use crate::outcome::{Action, Change, Delivery, Outcome, PullRequest, PullRequestState};
 use crate::promise::{self, Promise};
 use crate::repository::{REQUEST_TRAILER, inventory, message, subject};
 use crate::request::Identity;
@@ -126,8 +127,14 @@ enum State {
 }
 
 impl Repository {
-    /// Makes the pull request propose the files.
-    pub(super) fn propose(&mut self, role: Role, delivery: &Delivery, files: &FileTree) -> Result<Outcome, Tried> {
+    /// Makes the pull request propose the files, or in a dry run says what that would change.
+    pub(super) fn propose(
+        &mut self,
+        role: Role,
+        delivery: &Delivery,
+        files: &FileTree,
+        dry_run: bool,
+    ) -> Result<Outcome, Tried> {
         let request = &delivery.cause.request;
         let base = self.read(delivery)?;
         if base.commit.is_none() {
@@ -140,13 +147,15 @@ impl Repository {
             role,
             delivery,
             branch: branch_of(request, delivery.action),
-            spare: name_of_branch("goldpath/next", request),
+            spare: if dry_run { String::new() } else { name_of_branch("goldpath/next", request) },
             marker: format!("<!-- goldpath: {} -->", digest(files)),
             base,
             plan,
         };
-        proposal.withdraw_opposite()?;
-        let mut outcome = proposal.bring_about()?;
+        if !dry_run {
+            proposal.withdraw_opposite()?;
+        }
+        let mut outcome = proposal.bring_about(dry_run)?;
         outcome.files = files.len();
         outcome.warnings.clone_from(&self.warnings);
         Ok(outcome)
@@ -172,7 +181,7 @@ struct Proposal<'r> {
     role: Role,
     delivery: &'r Delivery,
     branch: String,
-    /// Where a new commit is built before the branch moves to it.
+    /// Where a new commit is built before the branch moves to it; nowhere where nothing is written.
     spare: String,
     /// What the body of the pull request holds, to be known by.
     marker: String,
@@ -181,7 +190,7 @@ struct Proposal<'r> {
 }
 
 impl Proposal<'_> {
-    fn bring_about(&self) -> Result<Outcome, Tried> {
+    fn bring_about(&self, dry_run: bool) -> Result<Outcome, Tried> {
         let head = self.api.head(&self.branch)?;
         let pull = self.find()?;
         let outcome = |commit: Option<String>, pull_request| Outcome { commit, pull_request, ..Outcome::default() };
@@ -190,14 +199,16 @@ impl Proposal<'_> {
 
         if self.plan.is_empty() {
             if let (Some(pull), Some(State::Edited)) = (open, &state) {
-                self.say_edited(pull, head.as_deref())?;
+                if !dry_run {
+                    self.say_edited(pull, head.as_deref())?;
+                }
                 return Ok(outcome(head, pull.outcome(PullRequestState::Edited)));
             }
-            if let Some(pull) = open {
+            if let Some(pull) = open.filter(|_| !dry_run) {
                 let why = format!("`{}` holds all of this already.", self.api.remote.branch);
                 self.close(pull, &why)?;
             }
-            if head.is_some() && !matches!(state, Some(State::Edited)) {
+            if !dry_run && head.is_some() && !matches!(state, Some(State::Edited)) {
                 self.api.gitea.delete(&self.api.path(&["branches", &self.branch]))?;
             }
             let merged = match pull {
@@ -217,18 +228,27 @@ impl Proposal<'_> {
                 return Ok(outcome(head, pull.outcome(PullRequestState::Closed)));
             }
         }
-        let was_removed = head.is_none() && pull.is_some();
-        let (commit, written) = match (head, state) {
-            (Some(head), Some(State::Edited)) => {
-                if let Some(pull) = open {
-                    self.say_edited(pull, Some(&head))?;
-                    return Ok(outcome(Some(head), pull.outcome(PullRequestState::Edited)));
-                }
-                return Err(self.edited().into());
+        if let (Some(head), Some(State::Edited)) = (&head, &state) {
+            let Some(pull) = open else { return Err(self.edited().into()) };
+            if !dry_run {
+                self.say_edited(pull, Some(head))?;
             }
-            (Some(head), Some(State::Current)) => (head, false),
-            (Some(head), _) => (self.write_again(&head)?, true),
-            (None, _) => (self.write_first()?, true),
+            return Ok(outcome(Some(head.clone()), pull.outcome(PullRequestState::Edited)));
+        }
+        let is_current = matches!(state, Some(State::Current));
+        let (changes, diff) = match open {
+            Some(_) if is_current => (Vec::new(), Vec::new()),
+            _ => self.news(open.and(head.as_deref()))?,
+        };
+        if dry_run {
+            let pull_request = open.and_then(|pull| pull.outcome(PullRequestState::Open));
+            return Ok(Outcome { changes, diff, ..outcome(head.filter(|_| is_current), pull_request) });
+        }
+        let was_removed = head.is_none() && pull.is_some();
+        let commit = match head {
+            Some(head) if is_current => head,
+            Some(head) => self.write_again(&head)?,
+            None => self.write_first()?,
         };
         let pull = match open {
             Some(pull) => self.keep_current(pull)?,
@@ -237,14 +257,22 @@ impl Proposal<'_> {
         if was_removed {
             self.hold_open(&pull)?;
         }
-        let mut outcome = outcome(Some(commit), pull.outcome(PullRequestState::Open));
-        if written {
-            if self.delivery.with_diff {
-                outcome.diff = inventory::diff(&*self.base, self.role, &self.plan)?;
-            }
-            outcome.changes.clone_from(&self.plan.changes);
-        }
-        Ok(outcome)
+        Ok(Outcome { changes, diff, ..outcome(Some(commit), pull.outcome(PullRequestState::Open)) })
+    }
+
+    /// What a new commit changes for a person: in what is proposed at `head`, or in the branch where nothing is, and where
+    /// the branch alone has moved.
+    fn news(&self, head: Option<&str>) -> Result<(Vec<Change>, Vec<FileDiff>), Tried> {
+        let files = &self.delivery.files[&self.role];
+        let beside = |head: &str| {
+            let proposed = Snapshot::new(self.api.clone(), Some(head.to_owned()));
+            let plan = inventory::plan_files(&proposed, self.role, &self.delivery.cause.request, files).ok()?;
+            (!plan.changes.is_empty()).then_some((plan, proposed))
+        };
+        let beside = head.and_then(beside);
+        let (plan, tree) = beside.as_ref().map_or((&self.plan, &*self.base), |(plan, proposed)| (plan, proposed));
+        let diff = if self.delivery.with_diff { inventory::diff(tree, self.role, plan)? } else { Vec::new() };
+        Ok((plan.changes.clone(), diff))
     }
 
     /// Takes back what was proposed before the request was deleted, or made again.

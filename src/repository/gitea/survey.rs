@@ -58,46 +58,40 @@ impl Survey {
         pulls.sort_by_key(|pull| pull.number);
         let known = |request: &Identity| holdings.requests.get(request)?.as_ref().ok()?.delivered.module.clone();
         let found = at_once(8, &pulls, |pull| self.read(role, pull, known))?;
-        for (pull, (request, action, module)) in
-            pulls.iter().zip(found).filter_map(|(pull, found)| Some((pull, found?)))
-        {
-            let pull_request = pull.outcome(PullRequestState::Open);
-            let delivered = Delivered { commit: Some(pull.head.sha.clone()), files: 0, module, pull_request };
+        for (request, held) in found.into_iter().flatten() {
             match holdings.requests.entry(request) {
                 // What is damaged is told as long as it is.
                 Entry::Occupied(entry) if entry.get().is_err() => {}
-                entry => drop(entry.insert_entry(Ok(Held::new(action, delivered)))),
+                entry => drop(entry.insert_entry(Ok(held))),
             }
         }
         holdings.survey = Some(self);
         Ok(holdings)
     }
 
-    /// The request that an open pull request is for, and the folder of its root module; nothing for one that is none of ours.
+    /// The request that an open pull request is for, and what it proposes; nothing for one that is none of ours.
     fn read(
         &self,
         role: Role,
         pull: &Pull,
         known: impl Fn(&Identity) -> Option<String>,
-    ) -> Result<Option<(Identity, Action, Option<String>)>> {
+    ) -> Result<Option<(Identity, Held)>> {
         let (api, label) = (&self.api, pull.head.label.as_str());
         let rest = |(prefix, action): (&str, Action)| Some((label.strip_prefix(prefix)?.strip_prefix('/')?, action));
         let Some((rest, action)) = PREFIXES.into_iter().find_map(rest) else { return Ok(None) };
         let is_its = |request: &Identity| branch_of(request, action) == label;
         let by_name = identify(rest).ok().filter(is_its);
-        // A branch whose name would be too long has a digest in it.
-        let request = match by_name {
-            Some(request) => request,
-            None => {
-                let commit: Option<PastCommit> = api.gitea.get(&api.path(&["git", "commits", &pull.head.sha]), &[])?;
-                let message = commit.map(|commit| commit.commit.message).unwrap_or_default();
-                let trailers = message.lines().filter_map(|line| line.strip_prefix(REQUEST_TRAILER));
-                match trailers.filter_map(|request| request.parse().ok()).find(is_its) {
-                    Some(request) => request,
-                    None => return Ok(None),
-                }
-            }
+        let head: Option<PastCommit> = api.gitea.get(&api.path(&["git", "commits", &pull.head.sha]), &[])?;
+        let (message, parents) = head.map(|head| (head.commit.message, head.parents.len())).unwrap_or_default();
+        let trailers = message.lines().filter_map(|line| line.strip_prefix(REQUEST_TRAILER));
+        let by_commit = trailers.filter_map(|request| request.parse().ok()).find(is_its);
+        // A merge of the base leaves what is ours as it is.
+        let state = match by_commit.is_none() && parents < 2 {
+            true => PullRequestState::Edited,
+            false => PullRequestState::Open,
         };
+        // A branch whose name would be too long has a digest in it.
+        let Some(request) = by_name.or(by_commit) else { return Ok(None) };
         let module = match known(&request) {
             Some(module) => Some(module),
             None => {
@@ -105,10 +99,12 @@ impl Survey {
                 let touched: Vec<Touched> = api.gitea.get_all(&api.path(&["pulls", &number, "files"]), &[])?;
                 let paths = touched.iter().filter_map(|file| RelativePath::parse(&file.filename).ok());
                 let paths: Vec<_> = paths.filter(|path| !path.is_hidden()).collect();
-                module_of(role, paths.iter())
+                module_of(role, &request, paths.iter())
             }
         };
-        Ok(Some((request, action, module)))
+        let commit = Some(pull.head.sha.clone());
+        let delivered = Delivered { commit, files: 0, module, pull_request: pull.outcome(state) };
+        Ok(Some((request, Held::new(action, delivered))))
     }
 
     /// The pull request of a request that is neither on the branch nor proposed, where a person has closed it.
@@ -116,8 +112,17 @@ impl Survey {
     /// # Errors
     /// A server that fails.
     pub fn declined(&self, request: &Identity) -> Result<Option<Held>, Failure> {
-        let pull = self.any_pull(&branch_of(request, Action::Configure))?;
-        Ok(pull.filter(|pull| !pull.is_open() && !pull.is_merged()).map(|pull| {
+        let branch = branch_of(request, Action::Configure);
+        let is_declined = |pull: &Pull| !pull.is_open() && !pull.is_merged();
+        if self.any_pull(&branch)?.is_none_or(|pull| !is_declined(&pull)) {
+            return Ok(None);
+        }
+        // The last of them is what somebody has declined.
+        let is_it = |pull: &&Pull| {
+            pull.head.label == branch && pull.is_into(self.api.remote.branch.as_str()) && is_declined(pull)
+        };
+        let last = self.closed()?.iter().filter(is_it).max_by_key(|pull| pull.number).cloned();
+        Ok(last.map(|pull| {
             let pull_request = pull.outcome(PullRequestState::Closed);
             let delivered = Delivered { commit: None, files: 0, module: None, pull_request };
             Held::new(Action::Configure, delivered)

@@ -23,6 +23,7 @@ const PLAIN = `
   true True TRUE tRUE false False FALSE yes Yes YES yES no No NO nO on On ON off Off OFF y Y n N
   null Null NULL ~ nil none None .inf .Inf .INF -.inf +.inf .nan .NaN .NAN inf nan Infinity NaN
   2001-01-01 2001-01-01T00:00:00Z 12:30 1:30:00 190:20:30 1:2 = << 1.2.3 1,000 500m 0.5 4 8Gi 1.5Gi 512m 1k 1K 1Mi 100Mi
+  1234567.5 123456.5 1.23456789 16777217.5 3.14159265358979 0.30000001 0.3 0.00001 999999.5 -2.5
   2Ei 1E3 1Ki 3.14 0.0001 1u 1n a:b http://x public private limited admin ''`.split(/\s+/).filter(Boolean);
 const QUOTED = ['no', 'true', '1', '010', '1e3', '~', '.inf', '', ' ', '0x1F', '8Gi', '1_000'].map(text => `"${text}"`);
 const scalars = [...new Set([...PLAIN, ...QUOTED])].filter(text => text !== '<<');
