@@ -94,9 +94,10 @@ function near(text, schema) {
 function edgesOf(schema, path = []) {
   if (schema.type === 'object') return Object.entries(schema.properties).flatMap(([name, field]) => edgesOf(field, [...path, name]));
   if (schema.type === 'array') return edgesOf(schema.items, [...path, 0]);
-  const around = number => [number - 1, number, number + 1].filter(near => near >= 0);
-  const lengths = [schema.minLength, schema.maxLength].filter(limit => limit !== undefined).flatMap(around);
-  const characters = bounds(schema).flatMap(around).map(code => String.fromCodePoint(code));
+  const around = number => [number - 1, number, number + 1];
+  if (schema.type === 'integer') return [schema.minimum, schema.maximum].flatMap(around).map(value => ({ path, value }));
+  const lengths = [schema.minLength, schema.maxLength].filter(limit => limit !== undefined).flatMap(around).filter(length => length >= 0);
+  const characters = bounds(schema).flatMap(around).filter(code => code >= 0).map(code => String.fromCodePoint(code));
   const signs = [...'-_.@ '].flatMap(c => [`${c}a`, `a${c}`, `a${c}b`, `a${c}${c}b`]);
   return [...lengths.map(length => 'a'.repeat(length)), ...characters.flatMap(c => [c, `a${c}b`]), ...signs, ...Object.values(base.spec)].map(value => ({ path, value }));
 }
