@@ -15,7 +15,6 @@ pub struct Fields<'n, 'f> {
     node: &'n Node,
     entries: &'n [(Key, Node)],
     known: Vec<&'static str>,
-    open: bool,
     faults: &'f mut Vec<Violation>,
 }
 
@@ -33,11 +32,9 @@ pub fn read<'n, T>(
         return None;
     };
     let begin = faults.len();
-    let mut fields = Fields { path: path.to_owned(), node, entries, known: Vec::new(), open: false, faults };
+    let mut fields = Fields { path: path.to_owned(), node, entries, known: Vec::new(), faults };
     let result = read(&mut fields);
-    if !fields.open {
-        fields.refuse_unknown();
-    }
+    fields.refuse_unknown();
     faults[begin..].sort_by_key(|fault| fault.span.map(|span| span.start));
     result
 }
@@ -152,11 +149,6 @@ impl<'n> Fields<'n, '_> {
             }
         }
         texts
-    }
-
-    /// Lets fields that nobody asks for be: others than we write here too.
-    pub fn allow_unknown(&mut self) {
-        self.open = true;
     }
 
     fn list<T>(
