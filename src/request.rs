@@ -93,9 +93,6 @@ impl<'n> Request<'n> {
             let kind = object.required("kind", parse_kind);
             object.require("metadata");
             let metadata = object.object("metadata", |metadata| {
-                for name in METADATA {
-                    metadata.value(name, |node| check_metadata(name, node));
-                }
                 let name = metadata.required("name", ObjectName::parse);
                 let namespace = metadata.optional("namespace", NamespaceName::parse);
                 let generation = metadata.value("generation", |node| Ok(as_count(node)));
@@ -110,6 +107,9 @@ impl<'n> Request<'n> {
                         "metadata.annotations".to_owned(),
                         refusal.help(format!("use at most {MAX_ANNOTATIONS}")),
                     );
+                }
+                for name in METADATA {
+                    metadata.value(name, |node| check_metadata(name, node));
                 }
                 Some((name?, namespace.unwrap_or_default(), generation.flatten(), labels, annotations))
             });
