@@ -102,12 +102,12 @@ function edgesOf(schema, path = []) {
   return [...lengths.map(length => 'a'.repeat(length)), ...characters.flatMap(c => [c, `a${c}b`]), ...signs, ...Object.values(base.spec)].map(value => ({ path, value }));
 }
 
-/** Sets what is at `path`, in what is right. */
+/** Sets what is at `path`, with nothing more beside it than has to be there. */
 function put(spec, path, value) {
   let [holder, schema] = [spec, root];
   for (const key of path.slice(0, -1)) {
     schema = typeof key === 'number' ? schema.items : schema.properties[key];
-    holder[key] ??= right(schema);
+    holder[key] ??= schema.type === 'array' ? [] : Object.fromEntries((schema.required ?? []).map(name => [name, right(schema.properties[name])]));
     holder = holder[key];
   }
   holder[path.at(-1)] = value;
