@@ -7,7 +7,7 @@ use std::fs;
 
 /// What is wrong, what is advised, and what somebody writes who follows it: each as what stands under `spec`, after an `id` and
 /// a `name` that are right, or as a whole request.
-const ADVICE: [(&str, &str, &str); 27] = [
+const ADVICE: [(&str, &str, &str); 28] = [
     ("description: 7", "put it in quotes", "description: '7'"),
     ("description: no", "put it in quotes; for a boolean", "description: 'no'"),
     ("quota: {cpu: 1.5}", "put it in quotes", "quota: {cpu: '1.5'}"),
@@ -42,6 +42,11 @@ const ADVICE: [(&str, &str, &str); 27] = [
         "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {namespace: A_b, name: A_b}\nspec: {id: a, name: ''}",
         "use a-z, 0-9 and `-`, beginning and ending with a letter or digit",
         "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {namespace: a-b, name: a-b.c}\nspec: {id: a, name: b}",
+    ),
+    (
+        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {name: a, namspace: b}\nspec: {id: a, name: b}",
+        "the fields are `name`, `namespace`, `generation`",
+        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {name: a, namespace: b}\nspec: {id: a, name: b}",
     ),
     (
         "apiVersion: v1\nkind: Teem\nspec: {}",
