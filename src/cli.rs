@@ -23,7 +23,7 @@ use crate::config::{Config, Unusable};
 use crate::promise::is_generated;
 use anyhow::{Context, Result};
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Golden-path Promises for Kratix, on a laptop
+/// Turns small requests, such as for a team, into Kubernetes manifests, Backstage entities and Terraform, and delivers them
 #[derive(Parser)]
 #[command(name = "goldpath", version, styles = STYLES, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Cli {
@@ -61,7 +61,7 @@ enum Command {
     Render(render::Arguments),
     /// Show what `run` would change, and write nothing
     Diff(run::DiffArguments),
-    /// Render and deliver requests into a local folder, exactly as Kratix would
+    /// Render requests and deliver them, to a local folder or to a platform's repositories
     Run(run::Arguments),
     /// List requests: how far each is, and since when
     List(list::ListArguments),
@@ -155,17 +155,21 @@ pub fn main() -> ExitCode {
 }
 
 /// What is there instead of what people know from kubectl.
-const HABITS: [(&str, &str); 10] = [
-    ("apply", "`goldpath run FILE` renders and delivers requests"),
-    ("create", "`goldpath run FILE` renders and delivers requests"),
-    ("replace", "`goldpath run FILE` renders and delivers requests"),
-    ("delete", "`goldpath run --delete FILE` deletes requests"),
-    ("get", "`goldpath list` lists requests"),
-    ("describe", "`goldpath status KIND/NAME` shows what is true of one"),
-    ("kustomize", "`kubectl kustomize FOLDER | goldpath run -` takes what a kustomization builds"),
-    ("-k", "`kubectl kustomize FOLDER | goldpath run -` takes what a kustomization builds"),
-    ("-n", "the namespace of a request stands in its `metadata`"),
-    ("--namespace", "the namespace of a request stands in its `metadata`"),
+const HABITS: [(&[&str], &str); 11] = [
+    (&["apply", "create", "replace"], "`goldpath run FILE` renders and delivers requests"),
+    (&["delete"], "`goldpath run --delete FILE` deletes requests"),
+    (&["get"], "`goldpath list` lists requests"),
+    (&["describe", "logs"], "`goldpath status KIND/NAME` shows what is true of one"),
+    (&["edit"], "edit the file, and `goldpath run FILE` delivers what it says now"),
+    (&["explain"], "`goldpath schema KIND` prints the fields of a kind"),
+    (
+        &["kustomize", "-k", "--kustomize"],
+        "`kubectl kustomize FOLDER | goldpath run -` takes what a kustomization builds",
+    ),
+    (&["-n", "--namespace"], "the namespace of a request stands in its `metadata`"),
+    (&["-A", "--all-namespaces"], "`goldpath list` lists the requests of all namespaces"),
+    (&["-l", "--selector"], "nothing is chosen by labels here: name files, or filter what `-o json` prints"),
+    (&["--context", "--kubeconfig"], "no cluster is asked: `--config` names the configuration of a platform"),
 ];
 
 /// Keeps tokens out of core files, and other processes of the same user out of this one's memory.
@@ -178,10 +182,22 @@ impl Cli {
     /// Reads the arguments, or ends the program with what is wrong with them.
     fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
-            let _ = error.print();
             let is_wrong = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
-            let habit = |word: std::ffi::OsString| HABITS.iter().find(|(name, _)| word == *name).map(|(_, hint)| hint);
-            if let Some(hint) = std::env::args_os().skip(1).find_map(habit).filter(|_| is_wrong) {
+            let habit = |word: std::ffi::OsString| {
+                let word = word.to_string_lossy();
+                let word = word.split_once('=').map_or(&*word, |(word, _)| word);
+                HABITS.iter().find(|(names, _)| names.contains(&word)).map(|(_, hint)| hint)
+            };
+            let hint = std::env::args_os().skip(1).find_map(habit).filter(|_| is_wrong);
+            let mut error = error;
+            if hint.is_some() {
+                // What is spelt nearly the same means something else.
+                for guess in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::Suggested] {
+                    error.remove(guess);
+                }
+            }
+            let _ = error.print();
+            if let Some(hint) = hint {
                 tell(&format!("\nhint: {hint}\n"));
             }
             std::process::exit(error.exit_code())

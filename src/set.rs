@@ -98,9 +98,13 @@ fn doubles(items: &[Item<'_>], known: &[Known]) -> Vec<(usize, String, Refusal)>
     let mut found = Vec::new();
     for same in objects.values().filter(|same| same.len() > 1) {
         for (request, other) in each_with_another(same).map(|(a, b)| (&known[a], &known[b])) {
-            let message =
-                format!("`{}` is {}, as in {}", request.identity.name, request.identity, items[other.index].place);
-            let refusal = Refusal::new("duplicate", message).help("give one of the two another name");
+            let (own, place) = (&items[request.index].place, &items[other.index].place);
+            let (place, help) = match own == place {
+                true => ("the same file, which is given twice", "name it once"),
+                false => (place.as_str(), "give one of the two another name"),
+            };
+            let message = format!("`{}` is {}, as in {place}", request.identity.name, request.identity);
+            let refusal = Refusal::new("duplicate", message).help(help);
             found.push((request.index, "metadata.name".to_owned(), refusal));
         }
     }

@@ -6,7 +6,7 @@ use crate::commit;
 use crate::config::Remote;
 use crate::outcome::PullRequestState;
 use crate::outputs::Role;
-use crate::promise::identify;
+use crate::promise::{PROMISES, Promise, identify};
 use crate::standing::{Standing, Standings, UNKNOWN, of_repositories, of_workspace};
 use crate::text::quote;
 use crate::violation::Refusal;
@@ -111,7 +111,11 @@ fn read(place: &PlaceArgs) -> Result<(Standings, String)> {
 fn whole(text: &str) -> String {
     let Some((kind, rest)) = text.split_once([' ', '/']) else { return text.to_owned() };
     let namespace = if rest.contains('/') { "" } else { "default/" };
-    format!("{}/{namespace}{rest}", kind.to_lowercase())
+    // As kubectl takes it: `team`, `teams`, `tm`, `teams.platform.kratix.io`.
+    let kind = kind.to_lowercase();
+    let word = kind.split_once('.').map_or(kind.as_str(), |(word, _)| word);
+    let is_it = |promise: &&Promise| [promise.name, promise.plural, promise.short_name].contains(&word);
+    format!("{}/{namespace}{rest}", PROMISES.iter().find(is_it).map_or(word, |promise| promise.name))
 }
 
 /// Tells what is missing from what was printed. What could not be found out is no success.

@@ -7,6 +7,7 @@ use crate::known;
 use crate::request::API_VERSION;
 use crate::set::{self, Item, Verdict};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -73,7 +74,10 @@ impl Sources {
         let mut note =
             |path: &Path, what: &str| self.notes.push(format!("{}: {what}", one_line(&path.display().to_string())));
         for folder in folders {
-            note(&folder, "not read, because `--recursive` is not given");
+            match folder.is_symlink() {
+                true => note(&folder, "not read, because it is a link to a folder: name it to have it read"),
+                false => note(&folder, "not read, because `--recursive` is not given"),
+            }
         }
         let mut sources = Vec::new();
         for file in files {
@@ -138,6 +142,7 @@ fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>, unread: &mut V
         // A link to a folder may lead back here, and what begins with a dot is for tools: the workspace is one such.
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if path.is_dir() && (is_hidden || path.is_symlink()) {
+            unread.extend((!is_hidden).then_some(path));
             continue;
         }
         if path.is_dir() {
@@ -158,7 +163,9 @@ fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>, unread: &mut V
 }
 
 fn is_named(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+    let is_it = |suffix: &OsStr| ["yaml", "yml", "json"].iter().any(|known| suffix.eq_ignore_ascii_case(known));
+    // Which is for kustomize, and is told to be passed over.
+    path.extension().map_or_else(|| path.file_name().is_some_and(|name| name == "Kustomization"), is_it)
 }
 
 /// Whether a file would be read that is in a folder which is given.

@@ -853,9 +853,16 @@ fn habits_of_kubectl_get_a_hint() {
         (&["apply", "-f", "x"][..], "hint: `goldpath run FILE` renders and delivers requests\n"),
         (&["delete", "team", "a"], "hint: `goldpath run --delete FILE` deletes requests\n"),
         (&["run", "x", "-n", "people"], "hint: the namespace of a request stands in its `metadata`\n"),
+        (&["list", "--namespace=people"], "hint: the namespace of a request stands in its `metadata`\n"),
+        (&["list", "-A"], "hint: `goldpath list` lists the requests of all namespaces\n"),
+        (
+            &["run", "--selector=a", "x"],
+            "hint: nothing is chosen by labels here: name files, or filter what `-o json` prints\n",
+        ),
     ] {
         let output = goldpath(folder.path(), arguments);
         assert!(output.status.code() == Some(2) && stderr(&output).ends_with(hint), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("tip:"), "{}", stderr(&output));
     }
     // A file of such a name is none.
     let output = goldpath(folder.path(), &["run", "apply"]);
@@ -924,6 +931,35 @@ fn requests_are_read_as_kubectl_reads_them() {
     std::os::unix::fs::symlink("nowhere", path("mixed/gone.yaml")).unwrap();
     let (code, text) = validate(&["mixed"]);
     assert!(code == Some(2) && text.contains("mixed/gone.yaml, a link to what is not there"), "{text}");
+}
+
+#[test]
+fn what_is_passed_over_is_told_and_kept_from_pruning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["g", "real"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    fs::write(path("g/a.yaml"), team("a", "alpha", "")).unwrap();
+    fs::write(path("g/Kustomization"), "resources: []\n").unwrap();
+    fs::write(path("real/z.yaml"), team("z", "zeta", "")).unwrap();
+    std::os::unix::fs::symlink("../real", path("g/linked")).unwrap();
+    let run = goldpath(folder.path(), &["run", "-R", "g"]);
+    assert!(stdout(&run).ends_with("1 committed\n"), "{run:?}");
+    for note in [
+        "note: g/Kustomization: not read, because it is for kustomize",
+        "note: g/linked: not read, because it is a link to a folder: name it to have it read\n",
+    ] {
+        assert!(stderr(&run).contains(note), "{run:?}");
+    }
+    fs::rename(path("g/a.yaml"), path("g/a.YAML")).unwrap();
+    let run = goldpath(folder.path(), &["run", "-R", "g", "--prune", "--yes"]);
+    assert!(stdout(&run).ends_with("1 unchanged\n"), "{run:?}");
+    let twice = goldpath(folder.path(), &["validate", "g/a.YAML", "g"]);
+    assert!(stdout(&twice).contains("as in the same file, which is given twice"), "{twice:?}");
+    for name in ["teams/a", "tm/a", "Team/a", "teams.platform.kratix.io/a", "team.platform.kratix.io/default/a"] {
+        assert!(goldpath(folder.path(), &["status", name]).status.success(), "{name}");
+    }
 }
 
 #[test]
