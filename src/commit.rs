@@ -229,13 +229,14 @@ pub fn delivery(
     task: Task,
     now: Timestamp,
 ) -> Delivery {
+    let Outputs { manifests: _, repositories, accounts, warnings: _, id: _, relations: _, status: _ } = outputs;
     let journal = &status.goldpath.repositories;
     let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
     Delivery {
         cause: Cause { request: request.identity.clone(), generation: request.generation },
         action: task.action,
-        files: outputs.repositories,
-        accounts: outputs.accounts,
+        files: repositories,
+        accounts,
         pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
         index: config.catalog_index.clone(),
         author: config.author.clone(),

@@ -102,13 +102,15 @@ impl Folders {
     /// # Errors
     /// A file that cannot be written.
     pub fn write_repositories(&self, outputs: &Outputs) -> Result<()> {
+        // Taken apart whole, so that a new kind of output is not forgotten.
+        let Outputs { manifests: _, repositories, accounts, warnings: _, id: _, relations: _, status: _ } = outputs;
         let mut handover = FileTree::default();
-        for (role, tree) in &outputs.repositories {
+        for (role, tree) in repositories {
             for (path, content) in tree.iter() {
                 handover.insert(RelativePath::parse(&format!("{}/{path}", role.as_str()))?, content);
             }
         }
-        handover.insert(RelativePath::parse(ACCOUNTS)?, serde_json::to_vec(&outputs.accounts)?);
+        handover.insert(RelativePath::parse(ACCOUNTS)?, serde_json::to_vec(accounts)?);
         handover.insert(RelativePath::parse(WARNINGS)?, serde_json::to_vec(&outputs.lasting_warnings())?);
         handover.replace(&self.metadata.join(HANDOVER))
     }

@@ -75,13 +75,14 @@ pub fn check(items: &[Item<'_>], config: &Config, source: &dyn Source) -> Vec<Ve
 
 impl Known {
     fn new(index: usize, identity: Identity, outputs: Outputs) -> Self {
-        let files = outputs.repositories.iter().flat_map(|(role, tree)| tree.paths().map(move |path| (role, path)));
+        let Outputs { manifests: _, repositories, accounts, warnings: _, id, relations, status: _ } = outputs;
+        let files = repositories.iter().flat_map(|(role, tree)| tree.paths().map(move |path| (role, path)));
         let claims = files
             .map(|(role, path)| format!("{} {path}", role.as_str()))
-            .chain(outputs.accounts.made.iter().map(|name| format!("account {}", name.as_str().to_lowercase())))
+            .chain(accounts.made.iter().map(|name| format!("account {}", name.as_str().to_lowercase())))
             .collect();
-        let own = Need::Request { kind: identity.kind.clone(), id: outputs.id };
-        let parent = outputs.relations.into_iter().find(|relation| relation.path == PARENT).map(|parent| parent.need);
+        let own = Need::Request { kind: identity.kind.clone(), id };
+        let parent = relations.into_iter().find(|relation| relation.path == PARENT).map(|parent| parent.need);
         Self { index, identity, claims, own, parent }
     }
 }
