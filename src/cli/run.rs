@@ -22,7 +22,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use job::Job;
 use std::collections::btree_map;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::TempDir;
@@ -96,14 +96,22 @@ impl PlaceArgs {
         self.workspace.join(format!("{}.git", role.as_str()))
     }
 
-    /// Refuses what is another's folder: a git repository, and in the clone of one that is delivered to, the folder of the
-    /// workspace's name, which holds the inventories.
+    /// Refuses what is another's folder: one in a git repository's own, the clone of one that is delivered to, whose folder of
+    /// the workspace's name holds the inventories, and one that holds something else, which would be hidden from git. What
+    /// was a workspace before stays one.
     ///
     /// # Errors
-    /// Such a folder.
+    /// Such a folder; one that cannot be read.
     pub fn check_workspace(&self) -> Result<()> {
         let folder = &self.workspace;
         let help = "run this elsewhere, or name another folder with `--workspace`";
+        let absolute = std::path::absolute(folder)?;
+        let is_repository = |folder: &Path| folder.join("HEAD").is_file() && folder.join("objects").is_dir();
+        let is_in_one = absolute.ancestors().any(is_repository) || folder.join(".git").exists();
+        ensure!(!is_in_one, "{} is no workspace, it is a git repository: {help}", folder.display());
+        if !folder.is_dir() || folder.join(LOCK).exists() {
+            return Ok(());
+        }
         for promise in &PROMISES {
             let inventories = folder.join(promise.name);
             ensure!(
@@ -113,11 +121,31 @@ impl PlaceArgs {
                 inventories.display()
             );
         }
-        let is_repository = [".git", "objects"].iter().any(|name| folder.join(name).exists());
-        ensure!(!is_repository, "{} is no workspace, it is a git repository: {help}", folder.display());
+        let own: Vec<_> = Role::ALL.into_iter().map(|role| self.repository(role)).collect();
+        for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            // What begins so is being written, by a run that begins at the same moment.
+            let is_being_written = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".tmp"));
+            let is_ours = is_being_written
+                || own.contains(&path)
+                || path == folder.join("requests")
+                || path == folder.join(IGNORE) && fs::read(&path).is_ok_and(|text| text == IGNORED);
+            ensure!(
+                is_ours,
+                "{} is no workspace: it holds {}, which git would no longer see; {help}",
+                folder.display(),
+                path.display()
+            );
+        }
         Ok(())
     }
 }
+
+/// The file by which git passes a workspace over, and what it holds.
+const IGNORE: &str = ".gitignore";
+const IGNORED: &[u8] = b"*\n";
+/// The file by which one run waits for another.
+const LOCK: &str = "lock";
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { files, place, delete, prune, yes, dry_run, diff, quiet, verbose, output } = arguments;
@@ -239,11 +267,11 @@ fn check(sources: &[Source], config: &Config, source: &dyn known::Source, action
 
 /// Makes the workspace, which no git repository that it may be in takes in, and waits until no other run uses it.
 fn open_workspace(folder: &Path) -> Result<File> {
-    let ignore = folder.join(".gitignore");
+    let ignore = folder.join(IGNORE);
     if !ignore.exists() {
-        write_file(&ignore, b"*\n")?;
+        write_file(&ignore, IGNORED)?;
     }
-    let path = folder.join("lock");
+    let path = folder.join(LOCK);
     let locking = || format!("cannot lock the workspace {}", folder.display());
     let lock = File::options().create(true).append(true).open(&path).with_context(locking)?;
     match lock.try_lock() {

@@ -815,6 +815,19 @@ fn a_clone_of_a_repository_that_is_delivered_to_is_no_workspace() {
     let bare = three.run(&["run", "t", "--workspace", ".goldpath/catalog.git"]);
     assert!(bare.status.code() == Some(2) && !three.0.path().join(".goldpath/catalog.git/lock").exists(), "{bare:?}");
     assert!(!clone.path().join("c/.gitignore").exists());
+    // Nor is a folder that holds something of somebody's, which git would no longer see, nor one in a repository's own.
+    let mine = clone.path().join("mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("notes.txt"), "mine").unwrap();
+    let bare = three.0.path().join(".goldpath/catalog.git/w");
+    for (folder, why) in [(&mine, "notes.txt, which git would no longer see"), (&bare, "it is a git repository")] {
+        let run = three.run(&["run", "t", "--workspace", folder.to_str().unwrap()]);
+        assert!(run.status.code() == Some(2) && stderr(&run).contains(why), "{run:?}");
+    }
+    assert!(!mine.join(".gitignore").exists() && !bare.exists());
+    // What was a workspace stays one, also when inventories come beside it.
+    fs::create_dir(three.0.path().join(".goldpath/team")).unwrap();
+    assert!(three.run(&["list"]).status.success());
     assert!(goldpath(&clone.path().join("c"), &["run", "team.yaml", "--workspace", "w"]).status.success());
 }
 
