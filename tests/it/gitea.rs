@@ -9,6 +9,7 @@
 mod story;
 use crate::support::gitea::{Organization, User, admin_token, api, ask, get_all, goldpath, variable};
 use crate::support::load::Requests;
+use crate::support::team;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
@@ -452,10 +453,7 @@ fn who_has_no_account_is_named_before_anybody_reviews() {
     let [bob, eve] = ["bob", "eve"].map(|name| format!("goldpath-user-people-{name}-{}", std::process::id()));
     let members: Vec<_> = [&ada.0, &bob, &eve].map(|name| json!({"username": name})).into();
     let id = format!("people-{}", std::process::id());
-    let team = json!({
-        "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "metadata": {"name": "people"},
-        "spec": {"id": id, "name": "People", "members": members},
-    });
+    let team = team(json!({"name": "people"}), json!({"id": id, "name": "People", "members": members}));
     fs::write(folder.path().join("team.yaml"), team.to_string()).unwrap();
     let run = || -> (Value, String) {
         let output = goldpath(folder.path(), &["-f", "team.yaml"]).output().unwrap();

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use crate::support::hostile::{HOSTILE, long};
+use crate::support::team;
 use goldpath::config::Config;
 use goldpath::document;
 use goldpath::outputs::{Outputs, Role, Unrendered};
@@ -35,17 +36,13 @@ const FIELDS: [&str; 16] = [
 
 /// A request in which no text is a part of another, nor of what is generated.
 fn request() -> Value {
-    json!({
-        "apiVersion": "platform.kratix.io/v1alpha1",
-        "kind": "Team",
-        "metadata": {"name": "object0", "namespace": "space0"},
-        "spec": {
-            "id": "id0", "name": "Name0", "email": "mail0@company.com", "description": "Text0", "parent": "parent0",
-            "members": [{"username": "user0", "role": "viewer"}],
-            "quota": {"cpu": "71", "memory": "72Gi", "storage": "73Ti", "pods": 7},
-            "visibility": "public", "allowNetworkFrom": ["peer0"],
-        },
-    })
+    let spec = json!({
+        "id": "id0", "name": "Name0", "email": "mail0@company.com", "description": "Text0", "parent": "parent0",
+        "members": [{"username": "user0", "role": "viewer"}],
+        "quota": {"cpu": "71", "memory": "72Gi", "storage": "73Ti", "pods": 7},
+        "visibility": "public", "allowNetworkFrom": ["peer0"],
+    });
+    team(json!({"name": "object0", "namespace": "space0"}), spec)
 }
 
 /// What a request becomes; nothing where it is refused.

@@ -1,7 +1,7 @@
 //! Many writers, and writers that are killed: nothing lost, nothing twice.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use crate::support::{binary, messages_of, tree_of};
+use crate::support::{binary, messages_of, team_text, tree_of};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -17,7 +17,7 @@ fn write_batches(folder: &Path) {
         let batch: Vec<_> = (0..REQUESTS)
             .map(|n| {
                 let id = format!("team-{writer}-{n}");
-                format!("apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {id}}}\nspec: {{id: {id}, name: Team}}\n")
+                team_text(&id, &format!("id: {id}, name: Team"))
             })
             .collect();
         fs::write(folder.join(format!("{writer}.yaml")), batch.join("---\n")).unwrap();

@@ -70,11 +70,10 @@ impl Pod {
 }
 
 fn team(name: &str, id: &str, status: &Value) -> Value {
-    json!({
-        "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team",
-        "metadata": {"name": name, "namespace": "people", "generation": 3},
-        "spec": {"id": id, "name": "A Team"}, "status": status,
-    })
+    let metadata = json!({"name": name, "namespace": "people", "generation": 3});
+    let mut team = crate::support::team(metadata, json!({"id": id, "name": "A Team"}));
+    team["status"] = status.clone();
+    team
 }
 
 #[test]

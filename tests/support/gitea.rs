@@ -208,9 +208,7 @@ pub fn goldpath(folder: &Path, arguments: &[&str]) -> Command {
 
 /// A request for a Team.
 pub fn team(id: &str) -> String {
-    format!(
-        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {id}}}\nspec: {{id: {id}, name: Team}}\n"
-    )
+    super::team_text(id, &format!("id: {id}, name: Team"))
 }
 
 /// A user of a test's own, who goes with it.

@@ -24,10 +24,7 @@ impl Requests {
             .expect("a repository");
         let requests = Self { folder, ids };
         for id in &requests.ids {
-            let object = json!({
-                "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team",
-                "metadata": {"name": id, "namespace": "people"}, "spec": {"id": id, "name": "A Team"},
-            });
+            let object = super::team(json!({"name": id, "namespace": "people"}), json!({"id": id, "name": "A Team"}));
             let input = requests.path(id).join("input");
             fs::create_dir_all(&input).expect("a folder");
             fs::write(input.join("object.yaml"), object.to_string()).expect("a request");

@@ -1,6 +1,7 @@
 //! What the tests share: the real binaries, and trees to compare.
 
 use goldpath::file_tree::{FileTree, RelativePath};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,16 @@ pub fn binary(name: &str) -> Command {
     }
     command.env("SOURCE_DATE_EPOCH", TIME);
     command
+}
+
+/// A request for a Team, with this and more in its metadata.
+pub fn team(metadata: Value, spec: Value) -> Value {
+    json!({"apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "metadata": metadata, "spec": spec})
+}
+
+/// The same as people write it, whose spec is of one line.
+pub fn team_text(name: &str, spec: &str) -> String {
+    format!("apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n")
 }
 
 /// Looks until there is something, or panics when it is too late, with what was waited for.

@@ -144,10 +144,7 @@ impl Platform {
     /// Has a request for a Team delivered from a laptop, as its writer.
     pub fn deliver(&self, team: &Managed, spec: &str, arguments: &[&str]) -> Value {
         let file = format!("{}.yaml", team.0);
-        let text = format!(
-            "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {0}}}\nspec: {{id: {0}, {spec}}}\n",
-            team.0
-        );
+        let text = super::team_text(&team.0, &format!("id: {}, {spec}", team.0));
         fs::write(self.file(&file), text).unwrap();
         let output =
             super::gitea::goldpath(self.folder.path(), &[&["-f", &file], arguments].concat()).output().unwrap();

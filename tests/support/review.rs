@@ -134,10 +134,7 @@ impl Review {
 
     /// Has a request for a Team delivered from a laptop, and gives the number of its pull request.
     pub fn request(&self, team: &Managed, spec: &str) -> u64 {
-        let text = format!(
-            "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {0}}}\nspec: {{id: {0}, {spec}}}\n",
-            team.0
-        );
+        let text = super::team_text(&team.0, &format!("id: {}, {spec}", team.0));
         fs::write(self.folder.path().join(format!("{}.yaml", team.0)), text).unwrap();
         self.deliver(team, &[]);
         *self.open().last().unwrap()

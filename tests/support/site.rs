@@ -141,12 +141,9 @@ impl Site {
 
     /// Has the next runs do something with the request, in a new Pod.
     pub fn ask_for(&self, generation: u64) {
-        let object = json!({
-            "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team",
-            "metadata": {"name": "a", "namespace": "people", "generation": generation},
-            "spec": {"id": "alpha", "name": format!("A Team {generation}")},
-            "status": self.metadata("status.yaml"),
-        });
+        let metadata = json!({"name": "a", "namespace": "people", "generation": generation});
+        let mut object = super::team(metadata, json!({"id": "alpha", "name": format!("A Team {generation}")}));
+        object["status"] = self.metadata("status.yaml");
         self.write("input/object.yaml", &object.to_string());
         self.renew();
     }

@@ -4,17 +4,15 @@
 use super::*;
 use crate::support::gitea::Organization;
 use crate::support::site::{Fault, Site, answer};
+use crate::support::team;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The request, in a new Pod.
 fn ask_for(site: &Site, id: &str) {
-    let object = json!({
-        "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team",
-        "metadata": {"name": "a", "namespace": "people", "generation": 1},
-        "spec": {"id": id, "name": "A Team"},
-        "status": site.metadata("status.yaml"),
-    });
+    let metadata = json!({"name": "a", "namespace": "people", "generation": 1});
+    let mut object = team(metadata, json!({"id": id, "name": "A Team"}));
+    object["status"] = site.metadata("status.yaml");
     site.write("input/object.yaml", &object.to_string());
     site.renew();
 }

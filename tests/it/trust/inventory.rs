@@ -4,6 +4,7 @@ use super::*;
 use crate::support::binary;
 use crate::support::gitea::Organization;
 use crate::support::load::Requests;
+use crate::support::team;
 use std::process::Output;
 use std::thread;
 
@@ -45,10 +46,7 @@ impl Site {
     fn run(&self, request: (&str, &str), id: &str, full_name: &str, arguments: &[&str]) -> Output {
         let (namespace, name) = request;
         let file = format!("{name}-{id}.yaml");
-        let team = json!({
-            "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team",
-            "metadata": {"name": name, "namespace": namespace}, "spec": {"id": id, "name": full_name},
-        });
+        let team = team(json!({"name": name, "namespace": namespace}), json!({"id": id, "name": full_name}));
         fs::write(self.folder.path().join(&file), team.to_string()).unwrap();
         let workspace = format!("workspace-{name}-{id}");
         let mut command = binary("goldpath");
@@ -223,11 +221,8 @@ fn two_requests_of_one_id_never_both_get_its_namespace() {
         let out = thread::scope(|scope| {
             let claim = |name: &'static str| {
                 let folder = site.folder.path().join(format!("{name}-{number}"));
-                let team = json!({
-                    "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team",
-                    "metadata": {"name": name, "namespace": "people"},
-                    "spec": {"id": format!("one-{number}"), "name": "One"},
-                });
+                let spec = json!({"id": format!("one-{number}"), "name": "One"});
+                let team = team(json!({"name": name, "namespace": "people"}), spec);
                 fs::create_dir_all(folder.join("input")).unwrap();
                 fs::write(folder.join("input/object.yaml"), team.to_string()).unwrap();
                 let mut command = binary("claim");
