@@ -1,9 +1,9 @@
 //! Every case of every Promise: whole trees, byte for byte.
 //!
-//! A case is a folder with `request.yaml`, which is run first, perhaps `update.yaml`, run next, or
-//! `delete.yaml`, run with `--delete`; with `platform.yaml`, if there is one, as the configuration. `expected/` is what the workspace holds in the end, what the
-//! command printed, and what the commits say. `BLESS=1 cargo test golden` writes it anew;
-//! a person reads the difference.
+//! A case is a folder with `request.yaml`, which is run first, perhaps `update.yaml`, run next, or `delete.yaml`, run with
+//! `--delete`; with `platform.yaml`, if there is one, as the configuration, and the folder `with` beside them, if there is
+//! one, as what they may refer to. `expected/` is what the workspace holds in the end, what the command printed, and what the
+//! commits say. `BLESS=1 cargo test golden` writes it anew; a person reads the difference.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use crate::support::{binary, graft, messages_of, transcript, tree_of};
@@ -65,6 +65,9 @@ fn run(case: &Path) -> BTreeMap<String, Vec<u8>> {
         command.current_dir(folder.path()).args(["run", "--workspace", "workspace", "-f", file]).args(arguments);
         if case.join("platform.yaml").exists() {
             command.arg("--config").arg(case.join("platform.yaml"));
+        }
+        if case.join("with").exists() {
+            command.arg("--with").arg(case.join("with"));
         }
         let output = command.output().unwrap();
         printed += &format!("$ goldpath run -f {file} {}\n{}", arguments.join(" "), transcript(&output));

@@ -1,0 +1,6 @@
+resource "gitea_org" "team" {
+  name        = "refunds"
+  full_name   = "Refunds"
+  description = ""
+  visibility  = "public"
+}
