@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use crate::support::gitea::{Organization, admin_token, api, ask, variable};
-use crate::support::{binary, transcript};
+use crate::support::{binary, team, transcript};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use regex::{Captures, Regex};
@@ -91,11 +91,10 @@ impl Story {
         let new = || json!({"object": {"metadata": {"generation": 0}, "status": {}}});
         let object = &mut self.requests.entry(name).or_insert_with(new)["object"];
         let generation = object["metadata"]["generation"].as_u64().unwrap() + 1;
-        *object = json!({
-            "apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "status": object["status"],
-            "metadata": {"name": name, "namespace": "default", "generation": generation},
-            "spec": {"id": id, "name": full_name},
-        });
+        let status = object["status"].take();
+        let metadata = json!({"name": name, "namespace": "default", "generation": generation});
+        *object = team(metadata, json!({"id": id, "name": full_name}));
+        object["status"] = status;
         self.text += &format!("\n== somebody applies {name}: {id}, {full_name}");
     }
 
@@ -170,6 +169,19 @@ fn merge(status: &mut Map<String, Value>, mut new: Map<String, Value>) {
     status.insert("conditions".to_owned(), conditions.into_iter().map(|(_, condition)| condition).collect());
 }
 
+/// A condition as one line, without what the status says too.
+fn line(condition: &Value, status: &Value) -> String {
+    let text = |key: &str| condition[key].as_str().unwrap();
+    let mut line = format!("{} {} since {}", text("status"), text("reason"), text("lastTransitionTime"));
+    if condition["observedGeneration"] != status["goldpath"]["observedGeneration"] {
+        line += &format!(", of generation {}", condition["observedGeneration"]);
+    }
+    if condition["message"] != status["message"] {
+        line += &format!(": {}", text("message"));
+    }
+    line
+}
+
 fn by_type(conditions: &Value) -> Map<String, Value> {
     let conditions = conditions.as_array().into_iter().flatten();
     conditions.map(|condition| (condition["type"].as_str().unwrap().to_owned(), condition.clone())).collect()
@@ -181,7 +193,11 @@ impl Story {
     fn tell(&mut self) {
         let mut now = BTreeMap::new();
         for (name, mut request) in self.requests.clone() {
-            request["object"]["status"]["conditions"] = by_type(&request["object"]["status"]["conditions"]).into();
+            let status = &mut request["object"]["status"];
+            status["conditions"] = by_type(&status["conditions"]).iter().map(|(t, c)| (t, line(c, status))).collect();
+            if request["control"]["message"] == request["object"]["status"]["message"] {
+                request["control"].as_object_mut().unwrap().remove("message");
+            }
             flatten(&format!("{name} status"), &request["object"]["status"], &mut now);
             flatten(&format!("{name} control"), &request["control"], &mut now);
         }
@@ -246,10 +262,16 @@ impl Story {
         }
         for pull in self.organization.pulls(role) {
             let comments = get(&format!("/issues/{}/comments", pull["number"])).1;
+            // The rest is the same of each, and is looked at once.
+            let same = ["Goldpath keeps ", "    kubectl get ", "[All files of "];
+            let is_own = |line: &&str| {
+                self.name == "life" || !line.is_empty() && !same.iter().any(|begin| line.starts_with(begin))
+            };
+            let body = pull["body"].as_str().unwrap().lines();
             let shown = json!({
                 "state": if pull["merged"] == true { json!("merged") } else { pull["state"].clone() },
                 "title": pull["title"],
-                "body": pull["body"].as_str().unwrap().lines().collect::<Vec<_>>(),
+                "body": body.filter(is_own).collect::<Vec<_>>(),
                 "from": pull["head"]["label"],
                 "to": pull["base"]["label"],
                 "labels": list(&pull["labels"], &|label| label["name"].clone()),
