@@ -1,5 +1,6 @@
 //! What happens to requests, as those see it who make, review and look after them.
 
+use crate::support::gitea::User;
 use crate::support::until;
 use crate::world::{self, Team, World, condition, is_current, kubectl, person, run};
 use serde_json::{Value, json};
@@ -67,67 +68,110 @@ pub fn teams_are_created_changed_and_deleted(world: &World) {
     println!("{}", run(&mut world.look_at_teams()));
 }
 
-pub fn a_team_is_guarded_shrunk_destroyed_and_made_again(world: &World) {
+/// How the requests of a kind live.
+struct Life {
+    /// What the request is called in the cluster.
+    name: &'static str,
+    /// What it asks for, one after the other.
+    edits: &'static [Edit],
+    /// Has something made, as others would, for which nothing is destroyed, and gives the path by which it is removed.
+    use_it: fn(&Team) -> String,
+    /// What that is called in the status.
+    in_use: &'static str,
+    /// What its end destroys.
+    removal: &'static str,
+}
+
+/// One edit of a request.
+struct Edit {
+    /// The spec beside its id.
+    spec: fn([&User; 2]) -> Value,
+    /// What it plans.
+    plan: &'static str,
+    /// Looks at what is there once it is applied.
+    holds: fn(&Team, [&User; 2], &Value),
+}
+
+/// A row for each kind.
+const LIVES: [Life; 1] = [Life {
+    name: "life",
+    edits: &[
+        Edit {
+            spec: |[ada, bob]| {
+                let members = json!([{"username": ada.0, "role": "admin"}, {"username": bob.0, "role": "developer"}]);
+                json!({"name": "Alpha", "members": members})
+            },
+            plan: "+5 ~0 -0",
+            holds: |team, [ada, bob], shown| {
+                assert_eq!(shown["status"]["outputs"]["organization_name"], team.managed.0.as_str());
+                assert_eq!(team.managed.members("admin"), [ada.0.as_str()]);
+                assert_eq!(team.managed.members("developer"), [bob.0.as_str()]);
+            },
+        },
+        // A member that is gone: this is destroyed, so an owner must agree.
+        Edit {
+            spec: |[ada, _]| json!({"name": "Alpha", "members": [{"username": ada.0, "role": "admin"}]}),
+            plan: "+0 ~0 -2",
+            holds: |team, _, _| assert!(team.managed.members("developer").is_empty()),
+        },
+    ],
+    use_it: |team| {
+        let owner = &team.managed.0;
+        let repository = json!({"name": "precious", "private": true});
+        crate::support::gitea::api("POST", &format!("/orgs/{owner}/repos"), &repository);
+        format!("/repos/{owner}/precious")
+    },
+    in_use: "organization-in-use",
+    removal: "+0 ~0 -3",
+}];
+
+/// From the first request to the end, and from there to a beginning again.
+pub fn every_kind_lives(world: &World) {
     let namespace = world.namespace("life");
-    let (ada, bob) = (person("ada"), person("bob"));
-    let team = world.team(&namespace, "life", "life");
-    let members = |people: &[(&str, &str)]| {
-        let members: Vec<_> = people.iter().map(|(name, role)| json!({"username": name, "role": role})).collect();
-        json!({"name": "Alpha", "members": members})
-    };
-    let all = [(ada.0.as_str(), "admin"), (bob.0.as_str(), "developer")];
-    team.apply(&members(&all));
-    let shown = team.delivered(90);
-    assert_eq!(
-        shown["status"]["goldpath"]["phase"].as_str().map(|p| p.contains("review") || p == "planning"),
-        Some(true),
-        "{shown}"
-    );
-    let shown = team.review("+5 ~0 -0");
-    assert_eq!(shown["status"]["outputs"]["organization_name"], team.managed.0.as_str());
-    for kind in ["Rendered", "Delivered", "Reviewed", "Applied"] {
-        assert_eq!(condition(&shown, kind)["status"], "True", "{shown}");
+    let people = [person("ada"), person("bob")];
+    for life in &LIVES {
+        let team = world.team(&namespace, life.name, life.name);
+        for Edit { spec, plan, holds } in life.edits {
+            let people = people.each_ref();
+            team.apply(&spec(people));
+            let shown = team.delivered(90);
+            let phase = shown["status"]["goldpath"]["phase"].as_str().unwrap();
+            assert!(phase.contains("review") || phase == "planning", "{shown}");
+            let shown = team.review(plan);
+            for kind in ["Rendered", "Delivered", "Reviewed", "Applied"] {
+                assert_eq!(condition(&shown, kind)["status"], "True", "{shown}");
+            }
+            holds(&team, people, &shown);
+        }
+
+        // What others use is not destroyed, whoever approves.
+        let used = (life.use_it)(&team);
+        team.delete();
+        let shown = team.wait(90, "its deletion to be held", |team| {
+            team["metadata"]["deletionTimestamp"].is_string()
+                && team["status"]["message"].as_str().unwrap_or_default().contains(life.in_use)
+        });
+        assert!(!shown["metadata"]["finalizers"].as_array().unwrap().is_empty(), "{shown}");
+        assert_eq!(shown["status"]["goldpath"]["deletion"], true, "{shown}");
+        assert!(!team.manifests().is_empty(), "the manifests stay until everything is destroyed");
+        crate::support::gitea::api("DELETE", &used, &Value::Null);
+        let number = team.pull();
+        world.platform().dispatch("plan", &json!({"pull": number.to_string()}));
+        team.approve(life.removal);
+        until(180, || "the request to be gone".to_owned(), || team.get().is_none().then_some(()));
+        assert!(team.managed.get().is_none());
+        until(60, || "its files to be gone".to_owned(), || team.manifests().is_empty().then_some(()));
+        for repository in ["catalog", "infrastructure"] {
+            let files = world.files(repository);
+            assert!(!files.iter().any(|path| path.contains(team.managed.0.as_str())), "{files:?}");
+        }
+
+        // The same id again, without what its people were.
+        team.apply(&json!({"name": "Alpha again"}));
+        team.delivered(90);
+        team.review("+1 ~0 -0");
+        assert_eq!(team.managed.get().unwrap()["full_name"], "Alpha again");
     }
-    assert_eq!(
-        [team.managed.members("admin"), team.managed.members("developer")],
-        [[ada.0.as_str()], [bob.0.as_str()]]
-    );
-
-    // Members that are gone: theirs is destroyed, so an owner must agree.
-    team.apply(&members(&all[..1]));
-    team.delivered(90);
-    let shown = team.review("+0 ~0 -2");
-    assert_eq!(condition(&shown, "Applied")["status"], "True", "{shown}");
-    assert!(team.managed.members("developer").is_empty());
-
-    // Guard: an organisation with a repository is not destroyed, whoever approves.
-    let owner = &team.managed.0;
-    let repository = json!({"name": "precious", "private": true});
-    crate::support::gitea::api("POST", &format!("/orgs/{owner}/repos"), &repository);
-    team.delete();
-    let shown = team.wait(90, "its deletion to be held", |team| {
-        team["metadata"]["deletionTimestamp"].is_string()
-            && team["status"]["message"].as_str().unwrap_or_default().contains("organization-in-use")
-    });
-    assert!(!shown["metadata"]["finalizers"].as_array().unwrap().is_empty(), "{shown}");
-    assert!(!team.manifests().is_empty(), "the manifests stay until everything is destroyed");
-    let path = format!("/repos/{owner}/precious");
-    crate::support::gitea::api("DELETE", &path, &Value::Null);
-    let number = team.pull();
-    world.platform().dispatch("plan", &json!({"pull": number.to_string()}));
-    team.approve("+0 ~0 -3");
-    until(180, || "the request to be gone".to_owned(), || team.get().is_none().then_some(()));
-    assert!(team.managed.get().is_none());
-    until(60, || "its files to be gone".to_owned(), || team.manifests().is_empty().then_some(()));
-    for repository in ["catalog", "infrastructure"] {
-        let files = world.files(repository);
-        assert!(!files.iter().any(|path| path.contains(owner.as_str())), "{files:?}");
-    }
-
-    team.apply(&json!({"name": "Alpha again"}));
-    team.delivered(90);
-    team.review("+1 ~0 -0");
-    assert_eq!(team.managed.get().unwrap()["full_name"], "Alpha again");
 }
 
 pub fn namesakes_stay_apart(world: &World) {

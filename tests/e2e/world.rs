@@ -5,7 +5,7 @@ use crate::kubernetes::Kubernetes;
 use crate::support::gitea::{User, admin_token, ask, files_of, variable};
 use crate::support::platform::{Platform, script};
 use crate::support::review::Managed;
-use crate::support::{transcript, until};
+use crate::support::{team, transcript, until};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
@@ -302,12 +302,7 @@ impl Team<'_> {
     pub fn apply(&self, spec: &Value) {
         let mut spec = spec.clone();
         spec["id"] = self.managed.0.clone().into();
-        let object = json!({
-            "apiVersion": "platform.kratix.io/v1alpha1",
-            "kind": "Team",
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": spec,
-        });
+        let object = team(json!({"name": self.name, "namespace": self.namespace}), spec);
         self.world.kubernetes.apply(&self.path(), &object);
     }
 
