@@ -1,7 +1,8 @@
 //! Reads what a person or Kratix wrote: YAML into a tree whose every node knows its place.
 //! Works within hard limits of bytes, depth and nodes, and never recurses, so that no input
 //! can exhaust memory or the stack; what another YAML reader could understand differently
-//! (aliases, merge keys, tags, duplicate keys) is refused rather than guessed.
+//! (aliases, merge keys, tags, duplicate keys), and what kubectl's cannot read, is refused rather
+//! than guessed.
 
 use crate::text::Span;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, options};
@@ -147,8 +148,20 @@ pub fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// All documents of a source; those that hold only comments or nothing are left out.
+/// All documents of a source of YAML; those that hold only comments or nothing are left out.
 pub fn parse(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
+    parse_as(source, false)
+}
+
+/// As [`parse`], of a file as kubectl reads one: what begins with `{` is JSON, one object or several.
+pub fn parse_file(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
+    match source.trim_ascii_start().first() {
+        Some(b'{') if source.len() <= MAX_BYTES => parse_objects(source),
+        _ => parse(source),
+    }
+}
+
+fn parse_as(source: &[u8], is_json: bool) -> Result<Vec<Node>, Unreadable> {
     if source.len() > MAX_BYTES {
         let message = format!("more than {} MiB of input", MAX_BYTES >> 20);
         return refuse(message, "Kubernetes takes no object that large; split it", None);
@@ -162,39 +175,54 @@ pub fn parse(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
         block_nesting_limit: MAX_DEPTH,
         emit_unresolved_aliases: true,
         emit_comments: false,
+        disallow_directives: true,
     };
-    let mut loader = Loader { text, open: Vec::new(), documents: Vec::new(), nodes: 0 };
+    let mut loader =
+        Loader { text, is_json, open: Vec::new(), documents: Vec::new(), nodes: 0, begun: 0, closed: Vec::new() };
     for event in Parser::new_from_str_with_options(text, limits) {
         let (event, span) = event.or_else(explain)?;
         loader.take(event, span)?;
     }
+    if !is_json {
+        loader.refuse_tabs()?;
+    }
     Ok(loader.documents)
 }
 
-/// As [`parse`], of parts of the source one after the other, which begin and end between its documents; places are those in
-/// the source.
-pub fn parse_parts(source: &[u8], parts: &[std::ops::Range<usize>]) -> Result<Vec<Node>, Unreadable> {
-    let mut all = Vec::new();
-    let (mut begin, mut lines, mut columns) = (0, 0, 0);
-    for part in parts {
-        for c in String::from_utf8_lossy(&source[begin..part.start]).chars() {
-            (lines, columns) = if c == '\n' { (lines + 1, 0) } else { (lines, columns + 1) };
-        }
-        begin = part.start;
+/// JSON objects one after the other; places are those in the source.
+fn parse_objects(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
+    let mut stream = serde_json::Deserializer::from_slice(source).into_iter::<serde::de::IgnoredAny>();
+    let (mut all, mut begin, mut lines, mut columns) = (Vec::new(), 0, 0, 0);
+    while let Some(object) = stream.next() {
+        object.or_else(|error| {
+            let line: usize = source.split_inclusive(|b| *b == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
+            let start = (line + error.column().max(1) - 1).min(source.len());
+            let column = String::from_utf8_lossy(&source[line..start]).chars().count() + 1;
+            let why = error.to_string();
+            let why = why.split_once(" at line ").map_or(&*why, |(why, _)| why);
+            let help = "write JSON, or make it YAML by `---` in the first line";
+            let span = Span { start, end: start, line: error.line(), column };
+            refuse(format!("a file that begins with `{{` is JSON for kubectl: {why}"), help, Some(span))
+        })?;
+        let end = stream.byte_offset();
         let shift = |span: &mut Span| {
-            span.start += part.start;
-            span.end += part.start;
+            span.start += begin;
+            span.end += begin;
             span.column += if span.line == 1 { columns } else { 0 };
             span.line += lines;
         };
-        match parse(&source[part.clone()]) {
-            Ok(documents) => all.extend(documents),
-            Err(mut fault) => {
-                fault.span.iter_mut().for_each(shift);
-                return Err(fault);
-            }
+        let documents = parse_as(&source[begin..end], true).map_err(|mut fault| {
+            fault.span.iter_mut().for_each(shift);
+            fault
+        })?;
+        for mut document in documents {
+            document.each_span(&shift);
+            all.push(document);
         }
-        all.last_mut().into_iter().for_each(|document| document.each_span(&shift));
+        for c in String::from_utf8_lossy(&source[begin..end]).chars() {
+            (lines, columns) = if c == '\n' { (lines + 1, 0) } else { (lines, columns + 1) };
+        }
+        begin = end;
     }
     Ok(all)
 }
@@ -206,13 +234,20 @@ struct Open {
     key: Option<Key>,
     /// The places of a mapping's keys, for duplicates.
     seen: HashMap<String, Span>,
+    /// Whether it is in brackets, or in what is.
+    is_flow: bool,
 }
 
 struct Loader<'a> {
     text: &'a str,
+    is_json: bool,
     open: Vec<Open>,
     documents: Vec<Node>,
     nodes: usize,
+    /// How many documents have begun.
+    begun: usize,
+    /// Where texts and what is in brackets begin and end: tabs are no indentation there.
+    closed: Vec<(usize, usize)>,
 }
 
 impl Loader<'_> {
@@ -231,6 +266,18 @@ impl Loader<'_> {
             return refuse("a tag is not supported", help, Some(span));
         }
         match event {
+            Event::DocumentStart(is_explicit, _) => {
+                self.begun += 1;
+                let line = self.text[span.start..].lines().next().unwrap_or_default();
+                let rest = line.strip_prefix("---").unwrap_or_default().trim_start();
+                match (is_explicit, rest.is_empty() || rest.starts_with('#')) {
+                    (true, false) => refuse("text after `---`", "begin the document in the next line", Some(span)),
+                    (false, _) if self.begun > 1 => {
+                        refuse("a document that does not begin with `---`", "write `---` before it", Some(span))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 let message = "an alias is not supported";
                 let help = "write the value out; a text that begins with `*` needs quotes";
@@ -246,6 +293,12 @@ impl Loader<'_> {
                 }
                 if absent && self.open.is_empty() {
                     return Ok(());
+                }
+                if !self.is_json {
+                    self.refuse_unknown_to_kubectl(style, span)?;
+                }
+                if !self.is_flow() {
+                    self.closed.push((span.start, span.end));
                 }
                 if self.expects_key() {
                     return self.take_key(text.into_owned(), span, plain, absent);
@@ -265,14 +318,17 @@ impl Loader<'_> {
                         span.column = before.len();
                     }
                 }
-                self.start(Value::List(Vec::new()), span)
+                self.start(Value::List(Vec::new()), style, span)
             }
-            Event::MappingStart(..) => self.start(Value::Map(Vec::new()), span),
+            Event::MappingStart(style, ..) => self.start(Value::Map(Vec::new()), style, span),
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { mut node, .. }) = self.open.pop() {
+                if let Some(Open { mut node, is_flow, .. }) = self.open.pop() {
                     // The end of a block is noticed only where the next thing starts.
                     if span.end > span.start {
                         node.span.end = span.end;
+                    }
+                    if is_flow && !self.is_flow() {
+                        self.closed.push((node.span.start, node.span.end));
                     }
                     self.finish(node);
                 }
@@ -280,6 +336,54 @@ impl Loader<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn is_flow(&self) -> bool {
+        self.open.last().is_some_and(|open| open.is_flow)
+    }
+
+    /// Refuses what YAML 1.2 has and kubectl's reader has not.
+    fn refuse_unknown_to_kubectl(&self, style: ScalarStyle, span: Span) -> Result<(), Unreadable> {
+        let written = &self.text[span.start..span.end];
+        if style == ScalarStyle::Plain && self.is_flow() && (written.contains('?') || written.starts_with(':')) {
+            let message = "kubectl takes no `?`, and no `:` at the start, in a text in brackets";
+            return refuse(message, "put the text in quotes", Some(span));
+        }
+        let mut rest = if style == ScalarStyle::DoubleQuoted { written } else { "" };
+        while let Some((_, escape)) = rest.split_once('\\') {
+            let is_half =
+                |digits: &str| matches!(digits.as_bytes(), [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
+            match escape.strip_prefix('u') {
+                _ if escape.starts_with('/') => {
+                    return refuse("kubectl does not know the escape `\\/`", "write `/`", Some(span));
+                }
+                Some(digits) if is_half(digits) => {
+                    let message = "kubectl takes no character as two halves, each by `\\u`";
+                    return refuse(message, "write the character itself, or `\\U` and eight digits", Some(span));
+                }
+                _ => rest = escape.get(1..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a tab where a line begins, or behind the `-`, `?` and `:` that it begins with, except in texts and in brackets.
+    fn refuse_tabs(&mut self) -> Result<(), Unreadable> {
+        self.closed.sort_unstable();
+        let mut start = 0;
+        for (line, text) in self.text.split_inclusive('\n').enumerate() {
+            let blank = text.len() - text.trim_start_matches([' ', '\t', '-', '?', ':']).len();
+            if let Some(tab) = text[..blank].find('\t').filter(|_| !text.starts_with("---")) {
+                let at = start + tab;
+                let before = self.closed.partition_point(|(begin, _)| *begin <= at);
+                if before == 0 || self.closed[before - 1].1 <= at {
+                    let span = Span { start: at, end: at + 1, line: line + 1, column: tab + 1 };
+                    return refuse("a tab where a line begins", "indent with spaces", Some(span));
+                }
+            }
+            start += text.len();
+        }
+        Ok(())
     }
 
     fn expects_key(&self) -> bool {
@@ -309,7 +413,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn start(&mut self, value: Value, span: Span) -> Result<(), Unreadable> {
+    fn start(&mut self, value: Value, style: StructureStyle, span: Span) -> Result<(), Unreadable> {
         if self.expects_key() {
             let message = "a list or mapping as a key";
             let help = "a key is a text; a value that begins with `{` or `[` needs quotes";
@@ -319,7 +423,8 @@ impl Loader<'_> {
             return refuse_depth(span);
         }
         let node = Node { value, span };
-        self.open.push(Open { node, key: None, seen: HashMap::new() });
+        let is_flow = self.is_flow() || style == StructureStyle::Flow;
+        self.open.push(Open { node, key: None, seen: HashMap::new(), is_flow });
         Ok(())
     }
 
@@ -361,6 +466,7 @@ fn explain<T>(error: ScanError) -> Result<T, Unreadable> {
         ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
             "close the quote on the line that opens it"
         }
+        ErrorKind::DirectiveDisallowed => "leave the line out: kubectl takes none",
         ErrorKind::MappingValueNotAllowed => "put a text that contains `: ` in quotes",
         ErrorKind::UnexpectedCharacter { .. } => "put a text that begins with a special character in quotes",
         _ => "",
@@ -538,7 +644,7 @@ mod tests {
         assert_eq!(shape("# c\n---\na: 1\n---\n# c\n---\n...\n---\né\n"), "{a@3:1: 1@3:4} --- é@9:1");
         assert_eq!(shape("\u{feff}a: b"), "{a@1:1: b@1:4}");
         assert_eq!(shape(""), "");
-        assert_eq!(shape("--- ~"), "~@1:5");
+        assert_eq!(shape("---  # c\n~"), "~@2:1");
     }
 
     #[test]
@@ -681,6 +787,58 @@ mod tests {
         ] {
             assert_eq!(refusal(source), (message.to_owned(), help.to_owned()), "{source}");
         }
+    }
+
+    /// Each was shown to kubectl 1.32.
+    #[test]
+    fn what_kubectl_cannot_read_is_refused() {
+        let tab = "a tab where a line begins";
+        for (source, message) in [
+            (r#"a: "x\/y""#, r"kubectl does not know the escape `\/` @1:4".to_owned()),
+            (r#"a: "\\\ud83d\ude00""#, r"kubectl takes no character as two halves, each by `\u` @1:4".to_owned()),
+            ("a: {b: x?y}", "kubectl takes no `?`, and no `:` at the start, in a text in brackets @1:8".to_owned()),
+            ("a: [:b]", "kubectl takes no `?`, and no `:` at the start, in a text in brackets @1:5".to_owned()),
+            ("%YAML 1.2\n---\na: 1", "YAML directives are disallowed @1:1".to_owned()),
+            ("a: 1\n--- {b: 1}", "text after `---` @2:1".to_owned()),
+            ("a: 1\n...\nb: 1", "a document that does not begin with `---` @3:1".to_owned()),
+            ("\t\na: 1", format!("{tab} @1:1")),
+            ("a:\n  b: 1\n  \t# c\n", format!("{tab} @3:3")),
+            ("a:\n- -\tb", format!("{tab} @2:4")),
+            ("a: |\n  x\n\t\nb: 1", format!("{tab} @3:1")),
+        ] {
+            assert_eq!(refusal(source).0, message, "{source}");
+        }
+        for source in [
+            r#"a: "\\/ \U0001F600 \u00e9""#,
+            "a: x?y\n? b\n: http://x/?y",
+            "a: {? b : 'c?'}",
+            "a:\t1 \t# c\n---\t\nb: 1\n...\n",
+            "a: |\n  \tx\n\n  \ty\n  \t\nb: [\n  \tx ]",
+        ] {
+            assert!(parse(source.as_bytes()).is_ok(), "{source}: {:?}", parse(source.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_begins_with_a_brace_is_json() {
+        let read = |source: &str| {
+            let places = |documents: Vec<Node>| documents.iter().map(|n| show(source, n)).collect::<Vec<_>>().join(" ");
+            let fault = |fault: Unreadable| {
+                let span = fault.span.unwrap();
+                let why = fault.message.strip_prefix("a file that begins with `{` is JSON for kubectl: ");
+                format!("{} @{}:{}", why.unwrap_or(&fault.message), span.line, span.column)
+            };
+            parse_file(source.as_bytes()).map_or_else(fault, places)
+        };
+        assert_eq!(
+            read("\t{\"é\":\n\t\"\\/\\ud83d\\ude00\"}{\"a\": 1}"),
+            r#"{"é"@1:3: "\/\ud83d\ude00"@2:2} {"a"@2:20: 1@2:25}"#
+        );
+        assert_eq!(read("{\"é\": 1,}"), "key must be a string @1:9");
+        assert_eq!(read("{a: 1}"), "key must be a string @1:2");
+        assert_eq!(read("{\"a\": 1}\n---\nb: 1"), "invalid number @2:2");
+        assert_eq!(read("{\"a\": 1}\n{\"a\": 1, \"a\": 2}"), "the key `a` is given twice @2:10");
+        assert_eq!(read("---\n{a: 1,}"), "{a@2:2: 1@2:5}");
     }
 
     #[test]

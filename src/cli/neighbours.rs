@@ -32,7 +32,7 @@ impl<'a> Neighbours<'a> {
     pub fn read(sources: &[Source], files: &Files, workspace: &'a Path) -> Result<Self> {
         let Files { recursive, with, .. } = files;
         let files = Files { named: with.clone(), files: Vec::new(), recursive: *recursive, with: Vec::new() };
-        let looked_at = requests::read(&files, false)?.sources;
+        let looked_at = requests::read(&files, None)?.sources;
         for source in &looked_at {
             let why = source.documents.as_ref().err().map(|fault| fault.message.as_str()).unwrap_or_default();
             ensure!(source.documents.is_ok(), "cannot look at {}: {why}", source.name);

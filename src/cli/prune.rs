@@ -44,45 +44,63 @@ pub fn remember(folder: &Path, source: &str) -> Result<()> {
     write_file(&note, path.as_bytes())
 }
 
-/// The requests of a workspace that came from what was read now and are not in it, each with what deletes it. None where
-/// something that was read is no request: it may be one of them.
-///
-/// # Errors
-/// A workspace that cannot be read.
-pub fn find(workspace: &Path, files: &Files, sources: &[Source]) -> Result<Vec<(Identity, Source)>> {
-    let (mut given, mut read) = (BTreeSet::new(), BTreeMap::new());
-    for source in sources {
-        let Ok(documents) = &source.documents else { return Ok(Vec::new()) };
-        for document in documents {
-            match crate::promise::read(document) {
-                Ok(request) => drop(given.insert(request.identity.path())),
-                Err(_) => return Ok(Vec::new()),
+/// Which file each request of a workspace came from, where that is known.
+pub struct Notes(Vec<(Identity, PathBuf)>);
+
+impl Notes {
+    /// Those of a workspace.
+    ///
+    /// # Errors
+    /// A workspace that cannot be read.
+    pub fn read(workspace: &Path) -> Result<Self> {
+        let folders = folders_of_requests(&workspace.join("requests"))?;
+        let note = |(folder, path): (PathBuf, String)| {
+            let note = fs::read_to_string(folder.join(NOTE)).ok()?;
+            Some((crate::promise::identify(&path).ok()?, PathBuf::from(note)))
+        };
+        Ok(Self(folders.into_iter().filter_map(note).collect()))
+    }
+
+    /// Whether something is no more that was the file of a request, or a folder with it.
+    pub fn is_gone(&self, path: &Path) -> bool {
+        let is_gone = !path.exists() && !path.is_symlink();
+        place(path).is_some_and(|path| is_gone && self.0.iter().any(|(_, file)| file.starts_with(&path)))
+    }
+
+    /// The requests that came from what was read now and are not in it, each with what deletes it. None where something that
+    /// was read is no request: it may be one of them.
+    pub fn strays(&self, files: &Files, sources: &[Source]) -> Vec<(Identity, Source)> {
+        let (mut given, mut read) = (BTreeSet::new(), BTreeMap::new());
+        for source in sources {
+            let Ok(documents) = &source.documents else { return Vec::new() };
+            for document in documents {
+                match crate::promise::read(document) {
+                    Ok(request) => drop(given.insert(request.identity)),
+                    Err(_) => return Vec::new(),
+                }
             }
+            read.extend(place(Path::new(&source.name)).map(|path| (path, source.is_whole)));
         }
-        read.extend(place(Path::new(&source.name)).map(|path| (path, source.is_whole)));
+        let folder = |path: &PathBuf| fs::canonicalize(path).ok().or_else(|| place(path));
+        let folders: Vec<PathBuf> = files.all().filter(|path| !path.is_file()).filter_map(folder).collect();
+        let is_missing = |file: &Path| match read.get(file) {
+            Some(is_whole) => *is_whole,
+            None => {
+                let is_read = |folder: &PathBuf| is_read(folder, file, files.recursive);
+                !file.exists() && !file.is_symlink() && folders.iter().any(is_read)
+            }
+        };
+        let strays = self.0.iter().filter(|(request, file)| !given.contains(request) && is_missing(file));
+        strays.map(|(request, file)| (request.clone(), deletion(request, file))).collect()
     }
-    let folders: Vec<PathBuf> =
-        files.all().filter(|path| path.is_dir()).filter_map(|path| fs::canonicalize(path).ok()).collect();
-    let is_missing = |file: &Path| match read.get(file) {
-        Some(is_whole) => *is_whole,
-        None => {
-            !file.exists() && !file.is_symlink() && folders.iter().any(|folder| is_read(folder, file, files.recursive))
-        }
-    };
-    let mut strays = Vec::new();
-    for (folder, path) in folders_of_requests(&workspace.join("requests"))? {
-        let Ok(note) = fs::read_to_string(folder.join(NOTE)) else { continue };
-        if given.contains(&path) || !is_missing(Path::new(&note)) {
-            continue;
-        }
-        let Ok(identity) = crate::promise::identify(&path) else { continue };
-        let metadata = json!({"name": identity.name, "namespace": identity.namespace});
-        let object = json!({"apiVersion": API_VERSION, "kind": identity.kind, "metadata": metadata, "spec": {}});
-        let text = object.to_string().into_bytes();
-        let documents = document::parse(&text);
-        strays.push((identity, Source { name: note, text, documents, is_whole: true }));
-    }
-    Ok(strays)
+}
+
+/// What deletes a request that came from a file.
+fn deletion(request: &Identity, file: &Path) -> Source {
+    let metadata = json!({"name": request.name, "namespace": request.namespace});
+    let object = json!({"apiVersion": API_VERSION, "kind": request.kind, "metadata": metadata, "spec": {}});
+    let text = object.to_string().into_bytes();
+    Source { name: file.display().to_string(), documents: document::parse(&text), text, is_whole: true }
 }
 
 /// Whether a person agrees that requests are deleted.

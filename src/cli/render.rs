@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.place.config.load()?;
-    let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
+    let requests::Sources { sources, notes } = requests::read(&arguments.files, None)?;
     let neighbours = Neighbours::read(&sources, &arguments.files, &arguments.place.workspace)?;
     let color = is_colored(&std::io::stderr());
     let mut is_wrong = false;

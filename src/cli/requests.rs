@@ -1,5 +1,6 @@
 //! Reads the requests that the user names, as kubectl does: files, folders, stdin; YAML, JSON, and lists of them.
 
+use super::prune::Notes;
 use super::{Files, one_line};
 use crate::config::Config;
 use crate::document::{self, Node, Unreadable, Value};
@@ -40,18 +41,29 @@ impl Source {
     }
 }
 
-/// Reads every file, in the order given; those of a folder (`*.yaml`, `*.yml`, `*.json`) by name.
+/// Reads every file, in the order given; those of a folder (`*.yaml`, `*.yml`, `*.json`) by name. With notes of where earlier
+/// runs had requests from, whose files may hold none any more, and be gone.
 ///
 /// # Errors
-/// A file that cannot be read; a folder without files, unless it `may_be_empty`.
-pub fn read(files: &Files, may_be_empty: bool) -> Result<Sources> {
+/// A file that cannot be read; a folder without files.
+pub fn read(files: &Files, notes: Option<&Notes>) -> Result<Sources> {
     let mut read = Sources::default();
     for path in files.all() {
         if path.is_dir() {
-            read.read_folder(path, files.recursive, may_be_empty)?;
+            read.read_folder(path, files.recursive, notes.is_some())?;
+        } else if notes.is_some_and(|notes| notes.is_gone(path)) {
+            let name = path.display().to_string();
+            read.sources.push(Source { name, text: Vec::new(), documents: Ok(Vec::new()), is_whole: true });
         } else {
             let source = read_one(path)?;
             read.sources.push(source);
+        }
+    }
+    for source in read.sources.iter_mut().filter(|_| notes.is_none()) {
+        if source.documents.as_ref().is_ok_and(|documents| source.is_whole && documents.is_empty()) {
+            let help = "write one; what it held when it was run before, `goldpath run --prune` deletes".to_owned();
+            let message = "the file holds no request".to_owned();
+            source.documents = Err(Unreadable { message, help: Some(help), span: None });
         }
     }
     Ok(read)
@@ -188,21 +200,14 @@ fn read_one(path: &Path) -> Result<Source> {
         };
         (path.display().to_string(), read().with_context(reading)?)
     };
-    let documents = parse(&text).and_then(|documents| match documents.is_empty() {
-        true => Err(Unreadable { message: "the file holds no request".to_owned(), help: None, span: None }),
-        false => Ok(documents),
-    });
+    let documents = parse(&text);
     Ok(Source { name, text, documents, is_whole: true })
 }
 
 /// The documents of a file: of YAML, or of JSON objects one after the other; of a `List` its items.
 fn parse(text: &[u8]) -> Result<Vec<Node>, Unreadable> {
-    let documents = match objects(text) {
-        Some(objects) => document::parse_parts(text, &objects)?,
-        None => document::parse(text)?,
-    };
     let mut flat = Vec::new();
-    for document in documents {
+    for document in document::parse_file(text)? {
         match items(document) {
             Ok(items) => flat.extend(items),
             Err(document) => flat.push(document),
@@ -225,19 +230,4 @@ fn items(document: Node) -> Result<Vec<Node>, Node> {
         }
         value => Err(Node { value, span: document.span }),
     }
-}
-
-/// Where each of several JSON objects stands; nothing where the text is not several such.
-fn objects(text: &[u8]) -> Option<Vec<std::ops::Range<usize>>> {
-    if text.len() > document::MAX_BYTES || text.trim_ascii_start().first() != Some(&b'{') {
-        return None;
-    }
-    let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
-    let (mut objects, mut begin) = (Vec::new(), 0);
-    while let Some(object) = stream.next() {
-        object.ok()?;
-        objects.push(begin..stream.byte_offset());
-        begin = stream.byte_offset();
-    }
-    (objects.len() > 1).then_some(objects)
 }

@@ -186,7 +186,9 @@ enum Pruning {
 fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown: &Shown) -> Result<Ended> {
     let mut config = place.config.load()?;
     place.check_workspace()?;
-    let Sources { sources, mut notes } = requests::read(files, !matches!(pruning, Pruning::No))?;
+    let came_from = prune::Notes::read(&place.workspace)?;
+    let Sources { sources, mut notes } =
+        requests::read(files, (!matches!(pruning, Pruning::No)).then_some(&came_from))?;
     let Task { action, extent, .. } = task;
     // A dry run neither makes a workspace nor waits for one.
     let dry_workspace = if extent == Extent::DryRun { Some(TempDir::new()?) } else { None };
@@ -209,7 +211,7 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
     let mut progress = Progress::new(verdicts.len(), shown);
     let mut told = Told::new();
     if action == Action::Configure {
-        let strays = prune::find(&place.workspace, files, &sources)?;
+        let strays = came_from.strays(files, &sources);
         let names: Vec<_> = strays.iter().map(|(identity, _)| identity.to_string()).collect();
         match pruning {
             _ if names.is_empty() => {}

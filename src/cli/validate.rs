@@ -47,7 +47,7 @@ impl Fault {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.place.config.load()?;
-    let requests::Sources { sources, notes } = requests::read(&arguments.files, false)?;
+    let requests::Sources { sources, notes } = requests::read(&arguments.files, None)?;
     let neighbours = Neighbours::read(&sources, &arguments.files, &arguments.place.workspace)?;
     let color = is_colored(&std::io::stdout());
     let requests = sources.iter().flat_map(requests::Source::items).count();
