@@ -108,6 +108,7 @@ fn run_with(
     let id = id_field(&request.identity);
     let before = Status::of_object(request.status);
     let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
+    status.goldpath.deletion = task.action == Action::Delete;
     let mut outcomes = BTreeMap::new();
     let prepared = match config {
         Ok(config) => {

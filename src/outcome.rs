@@ -237,7 +237,7 @@ impl Undelivered {
         let (rule, help) = match self {
             Self::Passing(_) => return None,
             Self::Taken { owner: Owner::Request(_), .. } => ("taken", "use another id, or delete that request first"),
-            Self::Taken { .. } => ("taken", "use another id, or have the file removed from the repository"),
+            Self::Taken { .. } => ("taken", "use another id, or have what is there removed from the repository"),
             Self::Renamed { .. } => (
                 "immutable",
                 "put the old one back; what is to have the new one is another request, with another name, and this one can \

@@ -4,13 +4,14 @@ use crate::commit::explain_edited;
 use crate::config::Config;
 use crate::http::at_once;
 use crate::kratix::Folders;
-use crate::outcome::{Action, PullRequest};
+use crate::outcome::{Action, FOREIGN_INDEX, PullRequest};
 use crate::outputs::Role;
 use crate::promise::{find, identify};
 use crate::repository::{Held, Holdings, hold};
 use crate::request::Identity;
 use crate::status::{Condition, Fault, Phase, Report, Status};
 use crate::track::{Progress, deciding, judge};
+use crate::violation::sentence;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -138,14 +139,17 @@ pub fn folders_of_requests(requests: &Path) -> Result<Vec<(PathBuf, String)>> {
 /// Reads what the repositories of a configuration hold, and what became of it.
 ///
 /// # Errors
-/// A repository or branch that is not there or cannot be read.
+/// A thread that cannot be started. What a repository holds that is not there or cannot be read is not known.
 pub fn of_repositories(config: &Config) -> Result<Standings> {
     let (mut all, mut notes) = (BTreeMap::new(), Vec::new());
     for (role, remote) in &config.repositories {
-        let mut holdings = hold(*role, remote, &config.patience)
-            .with_context(|| format!("cannot read what {} holds", role.as_str()))?;
-        notes.extend(holdings.notes.drain(..).map(|note| format!("{}: {note}", role.as_str())));
-        all.insert(*role, holdings);
+        match hold(*role, remote, &config.patience) {
+            Ok(mut holdings) => {
+                notes.extend(holdings.notes.drain(..).map(|note| format!("{}: {note}", role.as_str())));
+                all.insert(*role, holdings);
+            }
+            Err(error) => notes.push(format!("cannot read what {} holds: {error:#}", role.as_str())),
+        }
     }
     let held: BTreeSet<_> = all.values().flat_map(|holdings| holdings.requests.keys().cloned()).collect();
     let held: Vec<_> = held.into_iter().collect();
@@ -170,15 +174,32 @@ impl Standing {
         }
     }
 
+    /// Of a request that is so far.
+    #[cfg(test)]
+    pub(crate) fn at(request: Identity, phase: &'static str) -> Self {
+        Self { phase, ..Self::unknown(request, String::new()) }
+    }
+
     fn of_status(request: Identity, status: Status) -> Self {
         let (phase, message) = phase_of(&status);
-        let message = message.unwrap_or(&status.message).to_owned();
+        let mut message = message.unwrap_or(&status.message).to_owned();
+        // The status says it to who has a cluster.
+        if let ("wrong" | "refused", [first, others @ ..]) = (phase, status.goldpath.violations.as_slice())
+            && first.rule != FOREIGN_INDEX
+        {
+            let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+            message = format!("{}{more}; edit it and run it again", sentence(&first.path, &first.message));
+        }
+        if status.goldpath.deletion {
+            message = format!("it is being deleted: {message}");
+        }
         let since = status.conditions.iter().map(|condition| condition.last_transition_time).max();
         let progress = status.goldpath;
         let mut pulls = progress.repositories.into_values().filter_map(|delivered| delivered.pull_request);
         Self {
             phase,
             since,
+            deletion: progress.deletion,
             pull_request: pulls.next_back(),
             plan: progress.plan,
             violations: progress.violations,
@@ -233,10 +254,10 @@ impl Standing {
         if let Some(unseen) = Role::ALL.into_iter().find(|role| !all.contains_key(role)) {
             let name = unseen.as_str();
             standing.phase = UNKNOWN;
-            standing.message = format!(
-                "{}; what {name} holds is not known: name it in the configuration, or the workspace that has it",
-                standing.message
-            );
+            standing.message += &format!("; what {name} holds is not known");
+            if !config.repositories.contains_key(&unseen) {
+                standing.message += ": name it in the configuration, or the workspace that has it";
+            }
         }
         standing
     }

@@ -56,6 +56,9 @@ pub struct Progress {
     /// How often this edit was tried without success: the delay grows with it.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempts: u32,
+    /// Whether it is being deleted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deletion: bool,
     /// What is wrong with the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Fault>,

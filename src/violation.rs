@@ -32,10 +32,15 @@ pub struct Violation {
 impl Violation {
     /// The fault as one sentence: a message that does not name the value gets the field's name.
     pub fn sentence(&self) -> String {
-        if self.path.is_empty() || self.message.starts_with('`') {
-            return self.message.clone();
-        }
-        format!("`{}` {}", self.path, self.message)
+        sentence(&self.path, &self.message)
+    }
+}
+
+/// A fault in a field as one sentence.
+pub fn sentence(path: &str, message: &str) -> String {
+    match path.is_empty() || message.starts_with('`') {
+        true => message.to_owned(),
+        false => format!("`{path}` {message}"),
     }
 }
 
