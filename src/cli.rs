@@ -17,6 +17,7 @@ mod run;
 mod schema;
 mod step;
 mod validate;
+mod wait;
 
 use crate::cluster::ServiceAccount;
 use crate::config::{Config, Unusable};

@@ -1,7 +1,8 @@
 //! `goldpath list` and `goldpath status`: how requests stand, in the workspace, or in the repositories of a configuration.
 
 use super::run::PlaceArgs;
-use super::{FAILED, Output, is_colored, one_line, print, tell};
+use super::wait::{Goal, Waited, wait};
+use super::{FAILED, Output, WRONG, is_colored, one_line, print, tell};
 use crate::commit;
 use crate::config::Remote;
 use crate::outcome::PullRequestState;
@@ -10,11 +11,12 @@ use crate::promise::{PROMISES, Promise, identify};
 use crate::standing::{Standing, Standings, UNKNOWN, of_repositories, of_workspace};
 use crate::text::quote;
 use crate::violation::Refusal;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::builder::styling::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct ListArguments {
@@ -35,6 +37,17 @@ pub(super) struct StatusArguments {
     /// How to print the result
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+    /// Look again until all are so, or one stays as it is until a person does something, which is exit code 1
+    #[arg(long, value_enum, value_name = "GOAL", num_args = 0..=1, require_equals = true, default_missing_value = "applied")]
+    wait: Option<Goal>,
+    /// As long at most, as `90s`, `10m` or `1h`; then the exit code is 2
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_time, requires = "wait")]
+    timeout: Duration,
+}
+
+fn parse_time(text: &str) -> Result<Duration> {
+    let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    time.context("write it as in `90s`, `10m` or `1h`")
 }
 
 /// What a list shows of each request.
@@ -62,16 +75,36 @@ pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
 
 pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
     let wanted: Vec<String> = arguments.requests.iter().map(|text| whole(text)).collect();
-    let (Standings { mut requests, mut notes }, place) = read(&arguments.place)?;
-    if let Some(missing) = wanted.iter().find(|path| requests.iter().all(|standing| standing.request.path() != **path))
-    {
-        end(&place, &requests, &notes);
-        match identify(missing) {
-            Ok(missing) => bail!("no {missing} is in {place}: `goldpath list` shows what is"),
+    for path in &wanted {
+        match identify(path) {
+            Ok(_) => {}
             Err(Refusal { message, help: Some(help), .. }) => bail!("{message}; {help}"),
-            Err(Refusal { message, .. }) => bail!("{}: {message}", quote(missing)),
+            Err(Refusal { message, .. }) => bail!("{}: {message}", quote(path)),
         }
     }
+    let (Standings { mut requests, mut notes }, place, waited) = match arguments.wait {
+        None => {
+            let (standings, place) = read(&arguments.place)?;
+            let is_there = |path: &&String| standings.requests.iter().any(|s| s.request.path() == **path);
+            if let Some(missing) = wanted.iter().find(|path| !is_there(path)) {
+                end(&place, &standings.requests, &standings.notes);
+                bail!("no {} is in {place}: `goldpath list` shows what is", shown(missing));
+            }
+            (standings, place, Waited::Reached)
+        }
+        Some(goal) => {
+            let has_repositories = !arguments.place.config.load()?.repositories.is_empty();
+            ensure!(has_repositories, "nothing in a workspace changes by itself: name a configuration with `--config`");
+            let mut place = String::new();
+            let look = || {
+                let (standings, read) = read(&arguments.place)?;
+                place = read;
+                Ok(standings)
+            };
+            let (standings, waited) = wait(goal, &wanted, arguments.timeout, look)?;
+            (standings, place, waited)
+        }
+    };
     if !wanted.is_empty() {
         requests.retain(|standing| wanted.contains(&standing.request.path()));
         // They are of others.
@@ -84,7 +117,20 @@ pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
             requests.iter().map(|standing| block(standing, now)).collect::<Vec<_>>().join("\n")
         }
     })?;
-    Ok(end(&place, &requests, &notes))
+    Ok(match waited {
+        Waited::Reached if arguments.wait == Some(Goal::Deleted) => ExitCode::SUCCESS,
+        Waited::Reached => end(&place, &requests, &notes),
+        Waited::Stopped => ExitCode::from(WRONG),
+        Waited::Late => {
+            tell(&format!("error: it is not so after {:#}\n", jiff::SignedDuration::try_from(arguments.timeout)?));
+            ExitCode::from(FAILED)
+        }
+    })
+}
+
+/// A request by its path, as people read it.
+fn shown(path: &str) -> String {
+    identify(path).map_or_else(|_| quote(path), |request| request.to_string())
 }
 
 /// Reads how requests stand, and tells where that was read.

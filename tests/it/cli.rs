@@ -191,9 +191,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 /// Requests of one line.
 fn team(name: &str, id: &str, more: &str) -> String {
-    format!(
-        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {{name: {name}}}\nspec: {{id: {id}, name: X{more}}}\n"
-    )
+    crate::support::team_text(name, &format!("id: {id}, name: X{more}"))
 }
 
 #[test]
@@ -325,6 +323,24 @@ fn what_is_in_the_files_no_more_is_pruned_when_that_is_asked_for() {
     assert!(pruned.status.success() && stdout(&pruned).ends_with("2 deleted, 2 unchanged\n"), "{}", stdout(&pruned));
     assert_eq!(there(), ["teams/a1.yaml", "teams/b1.yaml", "teams/o1.yaml"]);
     assert_eq!(stderr(&run(&["-R", "teams"])), "");
+
+    // A file that holds nothing any more, one that is gone, and a folder that is: named, and each twice.
+    fs::write(folder.path().join("teams/b.yaml"), "# nobody\n").unwrap();
+    let empty = run(&["teams/b.yaml"]);
+    assert!(empty.status.code() == Some(1) && stderr(&empty).contains("help: write one; what it held"), "{empty:?}");
+    fs::remove_file(folder.path().join("other.yaml")).unwrap();
+    let gone = run(&["other.yaml"]);
+    assert!(gone.status.code() == Some(2) && stderr(&gone).starts_with("error: cannot read other.yaml"), "{gone:?}");
+    let pruned = run(&["teams/b.yaml", "other.yaml", "--prune", "--yes"]);
+    assert!(pruned.status.success() && stdout(&pruned).ends_with("2 deleted\n"), "{pruned:?}");
+    assert_eq!(there(), ["teams/a1.yaml"]);
+    let again = run(&["teams/b.yaml", "--prune", "--yes"]);
+    assert!(again.status.success() && stdout(&again) == "nothing to do\n", "{again:?}");
+    fs::remove_dir_all(folder.path().join("teams")).unwrap();
+    let pruned = run(&["teams", "--prune", "--yes"]);
+    assert!(pruned.status.success() && stdout(&pruned).ends_with("1 deleted\n") && there().is_empty(), "{pruned:?}");
+    let slip = run(&["taems", "--prune", "--yes"]);
+    assert!(slip.status.code() == Some(2) && stderr(&slip).starts_with("error: cannot read taems"), "{slip:?}");
 }
 
 /// The README's console, command by command: `BLESS=1` writes what they print anew.
@@ -602,6 +618,7 @@ fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
         let status = three.run(&["status", name]);
         let text = stdout(&status);
         assert!(status.status.success() && text.starts_with("Team default/t2: wrong since "), "{status:?}");
+        assert!(text.contains("\n  message         `UPPER` is not an id; edit it and run it again\n"), "{text}");
         assert!(text.contains("\n  fault           spec.id: `UPPER` is not an id; use a-z"), "{text}");
         assert_eq!(text.matches("Team ").count(), 1, "{text}");
     }
@@ -708,8 +725,27 @@ fn a_list_tells_how_far_each_request_is_and_status_tells_all_of_it() {
     }
     assert_eq!(code, Some(2));
     three.write("branch.yaml", &config.replace("catalog: {", "catalog: {branch: nope, "));
-    let branch = three.run(&["list", "--config", "branch.yaml"]);
+    let branch = three.run(&["list", "-o", "json", "--config", "branch.yaml"]);
     assert!(branch.status.code() == Some(2) && stderr(&branch).ends_with("it has no branch `nope`\n"), "{branch:?}");
+    // What the other one holds is told.
+    let held: Value = serde_json::from_slice(&branch.stdout).unwrap();
+    assert_eq!((&held[0]["request"]["name"], &held[0]["phase"]), (&"t1".into(), &"unknown".into()), "{held}");
+    assert!(held[0]["message"].as_str().unwrap().ends_with("; what catalog holds is not known"), "{held}");
+
+    // Waiting.
+    let wait = |arguments: &[&str]| three.run(&[&["status", "--config", "platform.yaml"], arguments].concat());
+    let late = wait(&["team/t9", "--wait", "--timeout", "0s"]);
+    let told = "team/default/t9: not there\nerror: it is not so after 0s\n";
+    assert_eq!((late.status.code(), stderr(&late)), (Some(2), told));
+    let gone = wait(&["team/t9", "--wait=deleted", "--timeout", "0s"]);
+    assert_eq!(gone.status.code(), Some(2), "what is damaged may be it: {gone:?}");
+    let nowhere = three.run(&["status", "team/t1", "--wait"]);
+    assert_eq!(
+        stderr(&nowhere),
+        "error: nothing in a workspace changes by itself: name a configuration with `--config`\n"
+    );
+    let time = wait(&["team/t1", "--wait", "--timeout", "soon"]);
+    assert!(stderr(&time).contains("write it as in `90s`, `10m` or `1h`"), "{time:?}");
 }
 
 #[test]
@@ -911,8 +947,7 @@ fn requests_are_read_as_kubectl_reads_them() {
         fs::create_dir_all(path(name)).unwrap();
     }
     let json = |name: &str, id: &str| {
-        let spec = serde_json::json!({"id": id, "name": "é"});
-        serde_json::json!({"apiVersion": "platform.kratix.io/v1alpha1", "kind": "Team", "metadata": {"name": name}, "spec": spec})
+        crate::support::team(serde_json::json!({"name": name}), serde_json::json!({"id": id, "name": "é"}))
     };
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [json("l1", "l1"), json("l2", "l2")]});
     fs::write(path("list.json"), list.to_string()).unwrap();
