@@ -17,7 +17,6 @@
 #   --owner-token   of one of them, who approves and merges in stage 6
 #   --runner        the label of the runner that rings (default: goldpath-bell; with --existing, of one that is there)
 #   --image, --load, --address  as in 02-install-kratix.sh
-#   --keep          stage 6 leaves two Teams
 #   --dry-run       every stage prints its commands and manifests, and runs none
 #   --log-folder    where the logs go, one for each stage (default: .goldpath/log)
 #
@@ -29,9 +28,9 @@ stage=build-poc
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-from=1 only='' existing='' host='' organization=platform owners='' owner_token='' runner='' keep=''
+from=1 only='' existing='' host='' organization=platform owners='' owner_token='' runner=''
 image='' load='' address=''
-read_options 'keep' 'from only existing host organization owners owner-token runner image load address' "$@"
+read_options '' 'from only existing host organization owners owner-token runner image load address' "$@"
 image_options=(${image:+--image "$image"} ${load:+--load "$load"} ${address:+--address "$address"})
 for option in from only; do
   [ -z "${!option}" ] || [[ ${!option} =~ ^[1-6]$ ]] || fail "--$option must be a stage" "from 1 to 6"
@@ -72,8 +71,9 @@ know_gitea() {
 
 # One configuration, for the steps and for review. JSON is YAML.
 write_configuration() {
-  local config=$poc/platform.yaml
-  [ -z "$dry" ] || config=$work/platform.yaml
+  # In one folder with what it names, so that `goldpath` can be run with it.
+  local config=$poc/goldpath/platform.yaml
+  if [ -n "$dry" ]; then config=$work/platform.yaml; else mkdir -p "$poc/goldpath"; fi
   jq -n --arg url "$GITEA_URL" --arg ca "${GITEA_CA_FILE:+ca.crt}" --arg owner "$organization" --arg owners "$owners" '{
     gitea: ({url: $url, tokenFile: "token"} + if $ca == "" then {} else {caFile: $ca} end),
     repositories: {
@@ -83,7 +83,7 @@ write_configuration() {
     review: {user: "goldpath-review", repository: {owner: $owner, name: "review"}, owners: ($owners | split(","))},
     author: {name: "Goldpath", email: "goldpath@goldpath.invalid"}}' >"$config"
   show "$config"
-  if [ -n "${GITEA_CA_FILE:-}" ] && [ -z "$dry" ] && [ "$(realpath "$GITEA_CA_FILE")" != "$(realpath "$poc")/ca.crt" ]; then cp "$GITEA_CA_FILE" "$poc/ca.crt"; fi
+  if [ -n "${GITEA_CA_FILE:-}" ] && [ -z "$dry" ]; then cp "$GITEA_CA_FILE" "$poc/goldpath/ca.crt"; fi
 }
 
 run_stage() { # NUMBER
@@ -108,16 +108,14 @@ run_stage() { # NUMBER
     5)
       know_gitea
       write_configuration
-      arguments=(--infrastructure "$infrastructure" --review "$review" --catalog "$catalog" --state "$organization-states" --owners "$owners" --runner "$runner"
-        --config "$poc/platform.yaml" --credentials "$poc/goldpath")
-      [ -z "${GITEA_CA_FILE:-}" ] || arguments+=(--file "$poc/ca.crt")
+      arguments=(--config "$poc/goldpath/platform.yaml" --runner "$runner" --credentials "$poc/goldpath")
       if [ -n "$dry" ]; then
         # It reads from Gitea even then.
         printf 'scripts/05-setup-kratix-repo.sh %s\n' "${arguments[*]}"
       else
         stage_script 05-setup-kratix-repo.sh "${arguments[@]}"
       fi
-      stage_script 02-install-kratix.sh --existing --only promises --config "$poc/platform.yaml" ${GITEA_CA_FILE:+--ca "$poc/ca.crt"} --token "$poc/goldpath/token" "${image_options[@]}"
+      stage_script 02-install-kratix.sh --existing --only promises --config "$poc/goldpath/platform.yaml" ${GITEA_CA_FILE:+--ca "$poc/goldpath/ca.crt"} --token "$poc/goldpath/token" "${image_options[@]}"
       arguments=(--runner "$infrastructure=$runner" --runner "$review=goldpath-plan" --runner "$review=goldpath-apply")
       if [ -n "$existing" ]; then
         stage_script 03-setup-gitea.sh --existing "$existing" "${arguments[@]}"
@@ -126,10 +124,9 @@ run_stage() { # NUMBER
       fi ;;
     6)
       know_gitea
-      [ -z "$dry" ] || [ -s "$poc/platform.yaml" ] || write_configuration
-      stage_script 06-test-teams.sh --infrastructure "$infrastructure" --catalog "$catalog" --state "$state" \
-        --config "$poc/platform.yaml" ${GITEA_CA_FILE:+--ca "$poc/ca.crt"} --token "$poc/goldpath/token" \
-        ${owner_token:+--owner-token "$owner_token"} ${keep:+--keep} "${image_options[@]}" ;;
+      [ -z "$dry" ] || [ -s "$poc/goldpath/platform.yaml" ] || write_configuration
+      stage_script 06-test-teams.sh --config "$poc/goldpath/platform.yaml" ${GITEA_CA_FILE:+--ca "$poc/goldpath/ca.crt"} --token "$poc/goldpath/token" \
+        ${owner_token:+--owner-token "$owner_token"} "${image_options[@]}" ;;
   esac
 }
 

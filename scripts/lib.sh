@@ -80,6 +80,17 @@ need() { # TOOL…
   done
 }
 
+# The program of this version: built already, on the PATH, or built now. Sets `goldpath`.
+need_goldpath() {
+  goldpath=${GOLDPATH_BINARIES:+$GOLDPATH_BINARIES/}goldpath
+  [[ $("$goldpath" --version 2>/dev/null) == "goldpath ${version#v}" ]] && return
+  [ -z "${GOLDPATH_BINARIES:-}" ] || fail "$goldpath is not of $version" "build it, or unset GOLDPATH_BINARIES"
+  need cargo
+  say "builds goldpath"
+  (cd "$root" && cargo build --locked --release --bin goldpath >>"$log" 2>&1) || fail "goldpath could not be built" "all that cargo said is in $log"
+  goldpath=${CARGO_TARGET_DIR:-$root/target}/release/goldpath
+}
+
 show() { # FILE: as a command that writes it
   [ -n "$dry" ] || return 0
   printf 'cat >%s <<YAML\n' "${1#"$work/"}"
@@ -172,7 +183,7 @@ read_or_null() { # PATH: `answer` is null if it is not there
   esac
 }
 refused() { # METHOD PATH
-  fail "$1 $2: $status $(message)" "the token in $GITEA_ADMIN_TOKEN_FILE must be an administrator's, with the scopes that 05-setup-kratix-repo.sh --help names"
+  fail "$1 $2: $status $(message)" "the token in $GITEA_ADMIN_TOKEN_FILE must be an administrator's, with the scopes that \`goldpath platform setup --help\` names"
 }
 message() { jq -r '.message // .' <<<"$answer" 2>/dev/null | head -c 300; }
 change() { # WHAT METHOD PATH [BODY]

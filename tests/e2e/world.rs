@@ -135,13 +135,10 @@ impl World {
     /// The stage of the proof of concept that looks at Teams, with what makes it look at this platform.
     pub fn look_at_teams(&self) -> Command {
         let platform = self.platform();
-        let organization = &self.organization;
         let mut command = script("06-test-teams.sh");
-        command.args(["--installed", "--image", &self.image, "--id", &format!("gp-{}", std::process::id())]);
-        command.args(["--infrastructure", &format!("{organization}/infrastructure")]);
-        command.args(["--catalog", &format!("{organization}/catalog"), "--state", &self.state]);
-        command.args(["--reviewer", &format!("{}-review", platform.users), "--owner-token", &self.owner_token]);
-        command.arg("--log-folder").arg(logs("teams"));
+        command.args(["--installed", "--id", &format!("gp-{}-alpha", std::process::id())]);
+        command.arg("--config").arg(platform.file("platform.yaml")).args(["--owner-token", &self.owner_token]);
+        command.arg("--log-folder").arg(logs("teams")).env("GOLDPATH_BINARIES", program().parent().unwrap());
         command
     }
 
