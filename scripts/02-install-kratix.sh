@@ -13,7 +13,7 @@
 #   --config      the configuration (config.example.yaml); without it the one in the cluster stays, or else
 #                 manifests/platform/config.yaml is an example
 #   --ca          the certificate authority of Gitea: the key that the file is called, beside the configuration
-#   --token       what `gitea.tokenFile: token` is: the file that 05-setup-kratix-repo.sh writes
+#   --token       what `gitea.tokenFile: token` is: the file that stage 5 writes
 #   --dry-run     prints every command and manifest, and runs none
 #   --log-folder  where the log goes (default: .goldpath/log)
 #

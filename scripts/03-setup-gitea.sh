@@ -18,7 +18,7 @@
 #   --log-folder   where the log goes (default: .goldpath/log)
 #
 # From the environment, for --existing (else stage 3 keeps them in .goldpath/poc/gitea.env, which the next stages read):
-#   GITEA_ADMIN_TOKEN_FILE  the token of an administrator, in a file (scopes as in 05-setup-kratix-repo.sh)
+#   GITEA_ADMIN_TOKEN_FILE  the token of an administrator, in a file (scopes: `goldpath platform setup --help`)
 #   GITEA_CA_FILE           the certificate authority of the URL, if no public one
 #
 # Passwords are made here, and kept in Secrets and in .goldpath/poc (mode 0600). Needs kubectl, helm, curl, jq, openssl.
@@ -369,7 +369,7 @@ may() { # SCOPE METHOD PATH
   gitea "$2" "$3" "{}"
   case $status in
     400 | 422) ;;
-    *) fail "the token in $GITEA_ADMIN_TOKEN_FILE lacks the scope $1: $2 $3 is $status" "make one with the scopes that 05-setup-kratix-repo.sh --help names" ;;
+    *) fail "the token in $GITEA_ADMIN_TOKEN_FILE lacks the scope $1: $2 $3 is $status" "make one with the scopes that \`goldpath platform setup --help\` names" ;;
   esac
 }
 

@@ -9,6 +9,7 @@ mod generate;
 mod init;
 mod list;
 mod neighbours;
+mod platform;
 mod prune;
 mod render;
 mod requests;
@@ -70,6 +71,9 @@ enum Command {
     Status(list::StatusArguments),
     /// Check a platform's configuration against its servers, before the first delivery
     Doctor(doctor::Arguments),
+    /// Set up what a platform needs in Gitea
+    #[command(subcommand)]
+    Platform(platform::Platform),
     /// Print the JSON Schema of a kind of request, for editors
     Schema(schema::Arguments),
     /// Bring the generated files of this repository up to date
@@ -216,6 +220,7 @@ impl Cli {
             Command::Status(arguments) => list::status(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::Platform(platform) => platform::run(&platform),
             Command::Init(arguments) => init::run(&arguments),
             Command::Schema(arguments) => schema::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),

@@ -406,6 +406,11 @@ impl NamedFile {
 }
 
 impl NamedFile {
+    /// A file that no configuration names.
+    pub fn at(path: &Path) -> Self {
+        Self { name: path.display().to_string(), place: Place::Path(path.to_owned()) }
+    }
+
     /// What stands in an environment variable instead of a file; none where it is not set.
     pub fn variable(name: &str) -> Option<Self> {
         std::env::var_os(name)?;

@@ -3,10 +3,16 @@
 //! The token goes to the configured address and nowhere else: no redirect is followed, and no
 //! message repeats it.
 
+mod pages;
+
+pub use pages::Pages;
+
 use crate::config::{GiteaRemote, NamedFile};
 use crate::http;
 use crate::text::is_deceptive;
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use reqwest::blocking::multipart::{Form, Part};
 use reqwest::blocking::{Client, RequestBuilder, Response};
@@ -15,6 +21,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
+use std::fmt;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -61,8 +68,9 @@ impl Failure {
 pub struct Gitea {
     http: Client,
     server: Url,
-    token: Mutex<HeaderValue>,
-    token_file: NamedFile,
+    /// The header `Authorization`, and where it is from.
+    credential: Mutex<HeaderValue>,
+    source: Source,
     /// The server's time, when it answered last.
     time: Mutex<Option<Timestamp>>,
     /// How long a call may take, and when all of them have to be over.
@@ -70,6 +78,22 @@ pub struct Gitea {
     end: Option<Instant>,
     /// How often a call without an answer is made again.
     retries: u32,
+}
+
+/// Where a credential is from.
+enum Source {
+    Token(NamedFile),
+    /// The password of a user.
+    Password(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(file) => write!(f, "the token in {file}"),
+            Self::Password(user) => write!(f, "the password of {user}"),
+        }
+    }
 }
 
 /// A path of the API, segment by segment: no text in it can become another path.
@@ -99,12 +123,32 @@ impl Gitea {
         Ok(Self {
             http,
             server,
-            token: Mutex::new(read_token(&remote.token)?),
-            token_file: remote.token.clone(),
+            credential: Mutex::new(read_token(&remote.token)?),
+            source: Source::Token(remote.token.clone()),
             time: Mutex::new(None),
             call,
             end: None,
             retries: 0,
+        })
+    }
+
+    /// The same server for somebody who signs in with a password, as Gitea demands of who makes a token.
+    ///
+    /// # Errors
+    /// A name or password that no header can hold.
+    pub fn with_password(&self, user: &str, password: &str) -> Result<Self> {
+        let encoded = BASE64.encode(format!("{user}:{password}"));
+        let mut credential = HeaderValue::from_str(&format!("Basic {encoded}"))?;
+        credential.set_sensitive(true);
+        Ok(Self {
+            http: self.http.clone(),
+            server: self.server.clone(),
+            credential: Mutex::new(credential),
+            source: Source::Password(user.to_owned()),
+            time: Mutex::new(None),
+            call: self.call,
+            end: self.end,
+            retries: self.retries,
         })
     }
 
@@ -232,7 +276,7 @@ impl Gitea {
         let part = Part::text(text).file_name(name.to_owned());
         let part = part.mime_str("text/plain").map_err(|error| Failure::Refused(error.to_string()))?;
         let request = self.http.post(self.url(path, &[])).multipart(Form::new().part("attachment", part));
-        let (status, answer) = self.send_once(request.header(AUTHORIZATION, self.token()))?;
+        let (status, answer) = self.send_once(request.header(AUTHORIZATION, self.credential()))?;
         self.parse(path, &self.accepted(&Method::POST, path, status, answer)?)
     }
 
@@ -263,11 +307,11 @@ impl Gitea {
     }
 
     fn key(&self) -> ring::hmac::Key {
-        ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.token().as_bytes())
+        ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.credential().as_bytes())
     }
 
-    fn token(&self) -> HeaderValue {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn credential(&self) -> HeaderValue {
+        self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Calls, as often as [`Gitea::retrying`] says while there is no answer.
@@ -300,12 +344,12 @@ impl Gitea {
         query: &[(&str, &str)],
         body: Option<&impl Serialize>,
     ) -> Result<(StatusCode, Vec<u8>), Failure> {
-        let token = self.token();
+        let token = self.credential();
         let answer = self.call_once(method, path, query, body, &token)?;
-        if answer.0 == StatusCode::UNAUTHORIZED {
-            let new = read_token(&self.token_file).map_err(|error| Failure::Refused(format!("{error:#}")))?;
+        if let (StatusCode::UNAUTHORIZED, Source::Token(file)) = (answer.0, &self.source) {
+            let new = read_token(file).map_err(|error| Failure::Refused(format!("{error:#}")))?;
             if new != token {
-                self.token.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&new);
+                self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&new);
                 return self.call_once(method, path, query, body, &new);
             }
         }
@@ -384,17 +428,17 @@ impl Gitea {
             _ if words == "push is rejected" => Failure::LostRace,
             // The registry's only words, whether the scope is missing or the user's own right.
             StatusCode::UNAUTHORIZED if words == "reqPackageAccess" => Failure::Refused(format!(
-                "the token in {} lacks the scope `read:package`, or its user may not read what `state.owner` has",
-                self.token_file
+                "{} lacks the scope `read:package`, or its user may not read what `state.owner` has",
+                self.source
             )),
             // What its git hook says when it cannot reach Gitea itself: no word on the token.
             StatusCode::FORBIDDEN if words.contains("Internal Server Connection Error") => {
                 Failure::passing(format!("Gitea at {} does not reach itself: {place}: {words}", self.server))
             }
-            StatusCode::UNAUTHORIZED => Failure::Refused(format!("Gitea refuses the token in {}", self.token_file)),
+            StatusCode::UNAUTHORIZED => Failure::Refused(format!("Gitea refuses {}", self.source)),
             StatusCode::FORBIDDEN => Failure::Refused(match missing_scope(&words) {
-                Some(scope) => format!("the token in {} lacks the scope {scope}", self.token_file),
-                None => format!("the token in {} may not do this: {place}: {words}", self.token_file),
+                Some(scope) => format!("{} lacks the scope {scope}", self.source),
+                None => format!("{} may not do this: {place}: {words}", self.source),
             }),
             StatusCode::LOCKED => {
                 Failure::Refused("it is archived: have it unarchived, or name another in the configuration".to_owned())
@@ -430,8 +474,8 @@ impl Gitea {
 
     /// What a server says, which may repeat what it was sent.
     fn without_token(&self, text: &str) -> String {
-        match self.token().to_str().ok().and_then(|token| token.strip_prefix("token ")) {
-            Some(token) => text.replace(token, "***"),
+        match self.credential().to_str().ok().and_then(|credential| credential.split_once(' ')) {
+            Some((_, secret)) => text.replace(secret, "***"),
             None => text.to_owned(),
         }
     }

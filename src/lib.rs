@@ -43,6 +43,7 @@ pub mod kratix;
 pub mod promise;
 
 // The steps.
+pub mod platform;
 pub mod render;
 pub mod repository;
 pub mod set;

@@ -8,6 +8,7 @@ use crate::config::{Config, Delivery, Loaded, Remote};
 use crate::kratix::Folders;
 use crate::outcome::{Action, PullRequestState};
 use crate::outputs::Role;
+use crate::platform::PLAN;
 use crate::repository::{Held, Pull, Sight, Survey, look};
 use crate::request::Identity;
 use crate::status::{Condition, Delivered, Phase, Report, Status, delay};
@@ -16,9 +17,8 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 /// What the statuses begin with that a workflow sets on a commit, followed by `: ` and the root
-/// module: for a plan on the head of a pull request, for an apply on the commit that brought the
-/// files to the branch.
-const PLAN: &str = "goldpath/plan";
+/// module: for a plan ([`PLAN`]) on the head of a pull request, for an apply on the commit that
+/// brought the files to the branch.
 const APPLY: &str = "goldpath/apply";
 /// The same for what somebody has changed by hand since the apply.
 const DRIFT: &str = "goldpath/drift";

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What the statuses begin with that a plan sets; followed by `: ` and the root module, or alone for
 /// the whole pull request.
-pub(super) const PLAN: &str = "goldpath/plan";
+pub(super) use goldpath::platform::PLAN;
 
 impl Review<'_> {
     /// Plans the open pull requests that have no plan for their head commit, or the one of a number;

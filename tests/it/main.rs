@@ -15,6 +15,7 @@ mod races;
 mod remote;
 mod review;
 mod secrets;
+mod setup;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! A platform with review on the real Gitea: what `scripts/05-setup-kratix-repo.sh` makes from an
+//! A platform with review on the real Gitea: what `goldpath platform setup` makes from an
 //! empty server, and the two runners of its review repository.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -84,25 +84,13 @@ impl Platform {
         fs::write(self.file("platform.yaml"), config.to_string()).unwrap();
     }
 
-    /// Runs the script, again too; gives what it says.
+    /// Runs the stage, again too; gives what it says.
     pub fn set_up(&self) -> String {
-        let owner = &self.organization.0;
         let mut command = script("05-setup-kratix-repo.sh");
-        command.current_dir(self.folder.path());
-        command.args(["--infrastructure", &format!("{owner}/infrastructure"), "--review", &format!("{owner}/review")]);
-        command.args([
-            "--catalog",
-            &format!("{owner}/catalog"),
-            "--state",
-            owner,
-            "--owners",
-            &self.owner.0,
-            "--users",
-            &self.users,
-        ]);
-        command.args(["--runner", "host", "--config", "platform.yaml", "--credentials", "credentials"]);
-        command.args(["--log-folder", "log"]).env("GOLDPATH_POC", self.file("poc"));
-        let output = command.output().unwrap();
+        command.current_dir(self.folder.path()).env("GOLDPATH_POC", self.file("poc"));
+        command.env("GOLDPATH_BINARIES", super::program().parent().unwrap());
+        command.args(["--config", "platform.yaml", "--runner", "host", "--credentials", "credentials"]);
+        let output = command.args(["--log-folder", "log"]).output().unwrap();
         let text = super::transcript(&output);
         assert!(output.status.success(), "{text}");
         text

@@ -1,0 +1,179 @@
+//! `goldpath platform setup` on the real Gitea. `scripts/run-integration-tests.sh` runs these; that what it makes carries a
+//! review, `workflows.rs` shows.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use crate::support::gitea::{Organization, User, admin_token, api, ask, variable};
+use crate::support::{binary, transcript};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// The platform of a configuration, which goes with it.
+struct Site {
+    folder: tempfile::TempDir,
+    organization: Organization,
+    owner: User,
+    users: String,
+}
+
+impl Site {
+    fn new(name: &str) -> Self {
+        let (organization, owner) = (Organization::planned(name), User::new(&format!("{name}-owner")));
+        let users = format!("gp-{name}-{}", std::process::id());
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| json!({"owner": organization.0, "name": name, "create": name == "catalog"});
+        let config = json!({
+            "gitea": {"url": variable("GITEA_URL"), "caFile": "ca.crt", "tokenFile": "credentials/token"},
+            "repositories": {"catalog": place("catalog"), "infrastructure": place("infrastructure")},
+            "state": {"owner": organization.0},
+            "review": {
+                "user": format!("{users}-review"),
+                "repository": {"owner": organization.0, "name": "review"},
+                "owners": [owner.0],
+            },
+        });
+        fs::write(folder.path().join("platform.yaml"), config.to_string()).unwrap();
+        fs::copy(variable("GITEA_CA_FILE"), folder.path().join("ca.crt")).unwrap();
+        Self { folder, organization, owner, users }
+    }
+
+    /// Runs it as an administrator; gives the exit code and what it says.
+    fn set_up(&self, arguments: &[&str]) -> (i32, String) {
+        self.set_up_as(&variable("GITEA_TOKEN_FILE"), arguments)
+    }
+
+    fn set_up_as(&self, token: &str, arguments: &[&str]) -> (i32, String) {
+        let mut command = binary("goldpath");
+        command.current_dir(self.folder.path()).env("GITEA_ADMIN_TOKEN_FILE", token);
+        command.args(["platform", "setup", "--config", "platform.yaml", "--runner", "host"]);
+        let output = command.args(["--credentials", "credentials"]).args(arguments).output().unwrap();
+        (output.status.code().unwrap(), transcript(&output))
+    }
+
+    fn token(&self) -> PathBuf {
+        self.folder.path().join("credentials/token")
+    }
+
+    fn has_organization(&self) -> bool {
+        ask(&admin_token(), "GET", &format!("/orgs/{}", self.organization.0), &Value::Null).0 == 200
+    }
+
+    fn path(&self, repository: &str, rest: &str) -> String {
+        self.organization.path(repository, rest)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for user in ["", "-review", "-bell", "-terraform"] {
+            ask(&admin_token(), "DELETE", &format!("/admin/users/{}{user}?purge=true", self.users), &json!({}));
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn a_platform_is_made_kept_put_right_and_its_tokens_made_anew() {
+    let site = Site::new("setup");
+    let owner = &site.organization.0;
+    let (code, told) = site.set_up(&["--dry-run"]);
+    for line in [
+        &format!("make    private organisation {owner}\n"),
+        &format!("make    commit in {owner}/review: platform.yaml, ca.crt, .gitea/workflows/apply.yaml"),
+        &format!("make    protection of main in {owner}/infrastructure\n"),
+        &format!("make    token of {} (write:repository write:issue read:organization read:package)\n", site.users),
+    ] {
+        assert!(told.contains(line), "{line}{told}");
+    }
+    assert_eq!((code, site.has_organization(), site.token().exists()), (0, false, false), "{told}");
+
+    let (code, told) = site.set_up(&[]);
+    assert_eq!((code, told.contains("wrong"), told.contains("\nmade ")), (0, false, true), "{told}");
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode(site.token()), mode(site.folder.path().join("credentials"))], [0o600, 0o700]);
+    let first = fs::read_to_string(site.token()).unwrap();
+    assert!(!told.contains(first.trim()), "{told}");
+    let mut doctor = binary("goldpath");
+    let doctor = doctor.current_dir(site.folder.path()).args(["doctor", "--config", "platform.yaml"]).output().unwrap();
+    let doctor = transcript(&doctor);
+    assert!(doctor.contains("all is well"), "{doctor}");
+    let (code, told) = site.set_up(&[]);
+    assert!(code == 0 && told.contains("nothing to change\n") && !told.contains("made"), "{told}");
+
+    // What people change by hand.
+    let stranger = User::new("setup-stranger");
+    let teams = api("GET", &format!("/orgs/{owner}/teams"), &Value::Null);
+    let team = |name: &str| teams.as_array().unwrap().iter().find(|t| t["name"] == name).unwrap()["id"].clone();
+    api("PUT", &format!("/teams/{}/members/{}", team("platform-owners"), stranger.0), &json!({}));
+    let rights = json!({"name": "goldpath-bell", "units_map": {"repo.issues": "write"}});
+    api("PATCH", &format!("/teams/{}", team("goldpath-bell")), &rights);
+    let rule = site.path("infrastructure", "/branch_protections/main");
+    api("PATCH", &rule, &json!({"required_approvals": 0, "status_check_contexts": []}));
+    let plan = site.path("review", "/contents/.gitea/workflows/plan.yaml");
+    let file = api("GET", &plan, &Value::Null);
+    let edit = json!({"branch": "main", "message": "x", "content": "", "sha": file["sha"]});
+    let token = site.owner.token("edit", &["write:repository"]);
+    assert_eq!(ask(&token, "PUT", &plan, &edit).0, 200);
+    api("PUT", &site.path("infrastructure", "/actions/variables/GOLDPATH_RUNNER"), &json!({"value": "other"}));
+    fs::write(site.token(), "wrong\n").unwrap();
+    let (code, told) = site.set_up(&["--dry-run"]);
+    assert!(code == 0 && told.contains("would make 7 changes\n"), "{told}");
+    let (code, told) = site.set_up(&[]);
+    for line in [
+        format!("removed {} from the team platform-owners of {owner}\n", stranger.0),
+        format!("set     rights of the team goldpath-bell of {owner}\n"),
+        format!("set     protection of main in {owner}/infrastructure\n"),
+        format!("made    commit in {owner}/review: .gitea/workflows/plan.yaml\n"),
+        format!("set     variable GOLDPATH_RUNNER of {owner}/infrastructure\n"),
+        format!("made    token of {} (", site.users),
+        format!("removed an old token of {}\n", site.users),
+        "made 7 changes\n".to_owned(),
+    ] {
+        assert!(told.contains(&line), "{line}{told}");
+    }
+    assert_eq!((code, site.set_up(&[]).1.contains("nothing to change\n")), (0, true), "{told}");
+    let protected = api("GET", &site.path("review", "/branch_protections/main"), &Value::Null);
+    assert_eq!(protected["push_whitelist_usernames"], json!([]));
+
+    // What is not its own to change.
+    stranger.join(&site.organization, "review", "write");
+    let (code, told) = site.set_up(&[]);
+    assert!(code == 1 && told.contains(&format!("wrong   {} has access to {owner}/review\n", stranger.0)), "{told}");
+    api("DELETE", &site.path("review", &format!("/collaborators/{}", stranger.0)), &json!({}));
+
+    let second = fs::read_to_string(site.token()).unwrap();
+    let (code, told) = site.set_up(&["--rotate"]);
+    let counted = |begin: &str| told.lines().filter(|line| line.starts_with(begin)).count();
+    assert_eq!((code, counted("made    token"), counted("removed an old"), counted("set     secret")), (0, 7, 7, 6));
+    let third = fs::read_to_string(site.token()).unwrap();
+    let sees = |token: &str| ask(token.trim(), "GET", &site.path("infrastructure", ""), &Value::Null).0;
+    assert_eq!([&first, &second, &third].map(|token| sees(token)), [401, 401, 200]);
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn a_token_that_may_not_makes_nothing() {
+    let site = Site::new("may-not");
+    let user = User::new("may-not");
+    let token = |name: &str, scopes: &[&str]| {
+        let file = site.folder.path().join(name);
+        fs::write(&file, user.token(name, scopes)).unwrap();
+        file.display().to_string()
+    };
+    let all = ["write:organization", "write:repository", "write:issue", "read:user", "write:admin"];
+    let (code, told) = site.set_up_as(&token("plain", &all), &[]);
+    assert!(code == 2 && told.contains(" is no administrator of "), "{told}");
+    let admin = json!({"login_name": user.0, "source_id": 0, "admin": true});
+    api("PATCH", &format!("/admin/users/{}", user.0), &admin);
+    let file = token("less", &all[..4]);
+    let (code, told) = site.set_up_as(&file, &[]);
+    let why =
+        format!("error: the token in {file} may not make users: the token in {file} lacks the scope `write:admin`\n");
+    assert!(code == 2 && told.contains(&why), "{told}");
+    assert!(!site.has_organization());
+    let (code, told) = site.set_up_as(&token("none", &["read:user"]), &["--dry-run"]);
+    assert!(code == 2 && told.contains("lacks the scope `"), "{told}");
+    let (code, told) = site.set_up_as("/nowhere", &[]);
+    assert!(code == 2 && told.contains("cannot read /nowhere"), "{told}");
+}
