@@ -6,13 +6,13 @@
 use crate::config::{Config, Delivery, GiteaRemote, Remote};
 use crate::gitea::{Failure, Gitea};
 use crate::outputs::Role;
+use crate::platform::{
+    APPROVALS, OLDEST, ORGANIZE, PLAN, PRIVATE, PROPOSE, Right, WRITE, is_recent, may_post, version,
+};
 use crate::repository::can_be_read;
-use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
-
-/// The oldest Gitea that deliveries work with (docs/delivery.md).
-const OLDEST: [u64; 3] = [1, 26, 2];
+use serde::de::IgnoredAny;
+use std::collections::BTreeSet;
 
 /// What was looked at.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,13 +40,9 @@ impl Findings {
 }
 
 #[derive(Deserialize)]
-struct Version {
-    version: String,
-}
-
-#[derive(Deserialize)]
 struct Repository {
     empty: bool,
+    private: bool,
     archived: bool,
     has_releases: bool,
     has_pull_requests: bool,
@@ -62,7 +58,22 @@ struct Permissions {
 struct Branch {
     protected: bool,
     required_approvals: i64,
+    enable_status_check: bool,
+    status_check_contexts: Option<Vec<String>>,
     user_can_push: bool,
+}
+
+impl Branch {
+    fn needs_plan(&self) -> bool {
+        self.enable_status_check && self.status_check_contexts.iter().flatten().any(|context| context == PLAN)
+    }
+}
+
+/// A team, or a user.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(alias = "login")]
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +96,8 @@ pub fn examine(config: &Config) -> Findings {
             },
             Some(Remote::Gitea(remote)) => match Gitea::open(remote, config.patience.call) {
                 Ok(gitea) => {
-                    let mut look = Look { findings: &mut findings, gitea, remote, about };
+                    let is_reviewed = config.review.is_some();
+                    let mut look = Look { findings: &mut findings, gitea, remote, about, is_reviewed };
                     if look.server() {
                         look.repository();
                         if role.has_root_modules() {
@@ -106,23 +118,20 @@ struct Look<'l> {
     gitea: Gitea,
     remote: &'l GiteaRemote,
     about: &'l str,
+    /// Whether what is proposed is planned before it is merged.
+    is_reviewed: bool,
 }
 
 impl Look<'_> {
     /// Whether the server answers and knows the token.
     fn server(&mut self) -> bool {
         let server = &self.remote.server;
-        match self.gitea.get::<Version>(&["version"], &[]) {
-            Ok(Some(Version { version })) => {
-                let mut numbers = version.split(['.', '-', '+']).map_while(|part| part.parse().ok());
-                let numbers: [u64; 3] = std::array::from_fn(|_| numbers.next().unwrap_or_default());
-                match numbers >= OLDEST {
-                    true => self.findings.good(self.about, format!("Gitea {version} answers at {server}")),
-                    false => self.findings.wrong(
-                        self.about,
-                        format!("Gitea {version} answers at {server}"),
-                        "update it to 1.26.2 or later",
-                    ),
+        match version(&self.gitea) {
+            Ok(Some(version)) => {
+                let what = format!("Gitea {version} answers at {server}");
+                match is_recent(&version) {
+                    true => self.findings.good(self.about, what),
+                    false => self.findings.wrong(self.about, what, format!("update it to {OLDEST} or later")),
                 }
                 true
             }
@@ -144,7 +153,7 @@ impl Look<'_> {
             Ok(Some(repository)) => repository,
             Ok(None) if remote.create => {
                 self.findings.good(about, format!("{remote} is made with the first delivery"));
-                return self.may(&["orgs"], "make organisations", "write:organization");
+                return self.may(&["orgs"], &ORGANIZE);
             }
             Ok(None) => {
                 let remedy =
@@ -156,17 +165,22 @@ impl Look<'_> {
             }
         };
         if repository.archived {
-            self.findings.wrong(about, format!("{remote} is archived"), "have it unarchived");
-        } else if !repository.permissions.push {
+            let remedy = "have it unarchived, or name another";
+            // Whatever else is asked for there is refused for that.
+            return self.findings.wrong(about, format!("{remote} is archived"), remedy);
+        }
+        if !repository.permissions.push {
             let remedy = "make the token's user a collaborator who may write";
             self.findings.wrong(about, format!("the token's user may not write {remote}"), remedy);
         } else {
             self.findings.good(about, format!("{remote} is there, and the token's user may write it"));
         }
-        self.may(&path(remote, &["releases"]), "write repositories", "write:repository");
         let proposes = remote.delivery == Delivery::PullRequest;
+        // Who commits writes releases too, by which writers take turns.
+        self.may(&path(remote, &[if proposes { "branches" } else { "releases" }]), &WRITE);
         if proposes {
-            self.may(&path(remote, &["issues"]), "open pull requests with labels", "write:issue");
+            self.may(&path(remote, &["issues"]), &PROPOSE);
+            self.reviewers(repository.private);
         }
         if proposes && !repository.has_pull_requests {
             self.findings.wrong(about, "it has no pull requests", "enable them in the repository's settings");
@@ -182,27 +196,67 @@ impl Look<'_> {
         }
     }
 
+    /// Whether those may read it who are asked for a review: Gitea opens no pull request that names anybody else.
+    fn reviewers(&mut self, is_private: bool) {
+        let (remote, about) = (self.remote, self.about);
+        let names = |what: &str| -> Result<BTreeSet<String>, Failure> {
+            let all: Vec<Named> = self.gitea.get_all(&path(remote, &[what]), &[])?;
+            Ok(all.into_iter().map(|found| found.name.to_lowercase()).collect())
+        };
+        let asked = [
+            ("reviewers", "reviewers", "user", &remote.reviewers),
+            ("teamReviewers", "teams", "team", &remote.team_reviewers),
+        ];
+        for (key, what, who, wanted) in asked.into_iter().filter(|(.., wanted)| !wanted.is_empty()) {
+            let known = match names(what) {
+                Ok(known) => known,
+                Err(failure) => {
+                    self.findings.wrong(about, format!("who may review it: {failure}"), "see the token and its scopes");
+                    continue;
+                }
+            };
+            for name in wanted.iter().filter(|name| !known.contains(&name.as_str().to_lowercase())) {
+                // What is public everybody may read; whose list is shorter.
+                let is_public = !is_private && who == "user";
+                if is_public && matches!(self.gitea.get::<IgnoredAny>(&["users", name.as_str()], &[]), Ok(Some(_))) {
+                    continue;
+                }
+                let what = format!("the {who} `{name}` is not there, or may not read it");
+                let key = format!("repositories.{about}.{key}");
+                self.findings.wrong(about, what, format!("correct `{key}`, or give it read access"));
+            }
+        }
+    }
+
     fn branch(&mut self, proposes: bool) {
         let (branch, about) = (self.remote.branch.as_str(), self.about);
         match self.gitea.get::<Branch>(&path(self.remote, &["branches", branch]), &[]) {
-            Ok(Some(Branch { protected, required_approvals, user_can_push })) => match (proposes, protected) {
+            Ok(Some(found)) => match (proposes, found.protected) {
                 (true, false) => {
                     let remedy = "protect it, with an approval and the status checks of docs/review.md: who may write the \
                                   repository can push past the review";
                     self.findings.wrong(about, format!("`{branch}` is not protected"), remedy);
                 }
-                (true, true) if user_can_push => {
+                (true, true) if found.user_can_push => {
                     let remedy = "take it off the push list: nothing that it proposes needs that";
                     self.findings.wrong(about, format!("the token's user may push to `{branch}`"), remedy);
                 }
+                (true, true) if self.is_reviewed && !found.needs_plan() => {
+                    let what = format!("`{branch}` can be merged without the status `{PLAN}`");
+                    self.findings.wrong(
+                        about,
+                        what,
+                        "have its protection require it, as `goldpath platform setup` does",
+                    );
+                }
                 (true, true) => {
-                    let what = format!("`{branch}` is protected, and needs {required_approvals} approvals");
-                    match required_approvals {
-                        ..=0 => self.findings.wrong(about, what, "require one at least"),
-                        _ => self.findings.good(about, what),
+                    let what = format!("`{branch}` is protected, and needs {} approvals", found.required_approvals);
+                    match found.required_approvals >= APPROVALS {
+                        true => self.findings.good(about, what),
+                        false => self.findings.wrong(about, what, "require one at least"),
                     }
                 }
-                (false, true) if !user_can_push => {
+                (false, true) if !found.user_can_push => {
                     let remedy = "put it on the push list of the protection";
                     self.findings.wrong(about, format!("the token's user may not push to `{branch}`"), remedy);
                 }
@@ -220,7 +274,7 @@ impl Look<'_> {
         let Some(owner) = config.state_owner.as_ref() else { return };
         let about = "state";
         match self.gitea.get::<Organization>(&["orgs", owner.as_str()], &[]) {
-            Ok(Some(Organization { visibility })) if visibility == "private" => {
+            Ok(Some(Organization { visibility })) if visibility == PRIVATE => {
                 self.findings.good(about, format!("the organisation `{owner}` is there, and private"));
             }
             Ok(Some(_)) => {
@@ -241,19 +295,13 @@ impl Look<'_> {
         }
     }
 
-    /// Whether the token may do something: it is asked to without saying what, which Gitea refuses next.
-    fn may(&mut self, path: &[&str], what: &str, scope: &str) {
-        let (result, about) = (self.gitea.send::<serde_json::Value>(Method::POST, path, &json!({})), self.about);
-        match result {
-            Err(Failure::Conflict(_)) => self.findings.good(about, format!("the token may {what}")),
+    /// Whether the token may do something.
+    fn may(&mut self, path: &[&str], right: &Right) {
+        match may_post(&self.gitea, path) {
+            Ok(()) => self.findings.good(self.about, format!("the token may {}", right.what)),
             Err(failure) => {
-                let remedy = format!("give it the scope `{scope}`, and its user the rights");
-                self.findings.wrong(about, format!("the token may not {what}: {failure}"), remedy);
-            }
-            // What it was asked to make has no name.
-            Ok(_) => {
-                let remedy = "look for something without a name, remove it, and tell us";
-                self.findings.wrong(about, format!("Gitea takes an empty request to {what}"), remedy);
+                let remedy = format!("give it the scope `{}`, and its user the rights", right.scope);
+                self.findings.wrong(self.about, format!("the token may not {}: {failure}", right.what), remedy);
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::support::team;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::fs;
 use story::{BRANCH, Story};
 
@@ -492,6 +493,7 @@ fn what_keeps_a_platform_from_its_first_delivery_is_told_before() {
         writer.join(&organization, repository, "write");
     }
     let folder = tempfile::tempdir().unwrap();
+    let reviewers = RefCell::new(json!([]));
     let doctor = |scopes: &[&str], server: &str| {
         let token = writer.token(&format!("doctor-{:08x}", fastrand::u32(..)), scopes);
         fs::write(folder.path().join("token"), token).unwrap();
@@ -499,7 +501,10 @@ fn what_keeps_a_platform_from_its_first_delivery_is_told_before() {
             "gitea": {"url": server, "tokenFile": "token", "caFile": variable("GITEA_CA_FILE")},
             "repositories": {
                 "catalog": {"owner": organization.0, "name": "catalog"},
-                "infrastructure": {"owner": organization.0, "name": "infrastructure"},
+                "infrastructure": {
+                    "owner": organization.0, "name": "infrastructure",
+                    "reviewers": *reviewers.borrow(), "teamReviewers": *reviewers.borrow(),
+                },
             },
         });
         fs::write(folder.path().join("platform.yaml"), config.to_string()).unwrap();
@@ -542,6 +547,42 @@ fn what_keeps_a_platform_from_its_first_delivery_is_told_before() {
     );
     let (_, told) = doctor(&["read:repository"], &server);
     assert!(told.contains("help: give it the scope `write:repository`"), "{told}");
+    *reviewers.borrow_mut() = json!(["nobody-here"]);
+    let (_, told) = doctor(&all, &server);
+    for line in [
+        "the user `nobody-here` is not there, or may not read it\n       help: correct `repositories.infrastructure.reviewers`",
+        "the team `nobody-here` is not there, or may not read it\n       help: correct `repositories.infrastructure.teamReviewers`",
+    ] {
+        assert!(told.contains(line) && told.ends_with("2 things to put right\n"), "{line}{told}");
+    }
+    *reviewers.borrow_mut() = json!(["Owners"]);
+    let (_, told) = doctor(&all, &server);
+    assert!(told.contains("the user `Owners` is") && told.ends_with("1 thing to put right\n"), "{told}");
+    *reviewers.borrow_mut() = json!(["nobody-here"]);
+    let file = folder.path().join("team.yaml");
+    let text =
+        "apiVersion: platform.kratix.io/v1alpha1\nkind: Team\nmetadata: {name: a}\nspec: {id: doctor-a, name: A}\n";
+    fs::write(&file, text).unwrap();
+    let mut command = crate::support::binary("goldpath");
+    let run =
+        command.current_dir(folder.path()).args(["run", "--config", "platform.yaml", "team.yaml"]).output().unwrap();
+    let told = crate::support::transcript(&run);
+    assert!(
+        told.contains("whom `reviewers` and `teamReviewers` of the repository in the configuration name"),
+        "{told}"
+    );
+    *reviewers.borrow_mut() = json!([]);
+    api("PATCH", &organization.path("infrastructure", ""), &json!({"archived": true}));
+    let (_, told) = doctor(&all, &server);
+    assert!(
+        told.ends_with("is archived\n       help: have it unarchived, or name another\n1 thing to put right\n"),
+        "{told}"
+    );
+    // What the other holds is told all the same.
+    let mut command = crate::support::binary("goldpath");
+    let list = command.current_dir(folder.path()).args(["list", "--config", "platform.yaml"]).output().unwrap();
+    let told = crate::support::transcript(&list);
+    assert!(told.contains("team/default/a  unknown") && told.contains("archived"), "{told}");
 }
 
 #[test]

@@ -466,6 +466,10 @@ impl Proposal<'_> {
                 Some(pull) => Ok(self.keep_current(&pull)?),
                 None => Err(Failure::LostRace.into()),
             },
+            Err(Failure::Refused(why)) if !remote.reviewers.is_empty() || !remote.team_reviewers.is_empty() => {
+                let keys = "`reviewers` and `teamReviewers` of the repository in the configuration";
+                Err(Failure::Refused(format!("{why}; whom {keys} name must be there and may read it")).into())
+            }
             answer => Ok(answer?),
         }
     }
