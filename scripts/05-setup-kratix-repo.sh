@@ -25,5 +25,5 @@ read_options 'rotate' 'config runner credentials' "$@"
 start
 need_gitea
 need_goldpath
-"$goldpath" platform setup --config "$config" --runner "$runner" ${credentials:+--credentials "$credentials"} \
+"$program" platform setup --config "$config" --runner "$runner" ${credentials:+--credentials "$credentials"} \
   ${rotate:+--rotate} ${dry:+--dry-run} 2>&1 | tee -a "$log" >&2

@@ -74,7 +74,7 @@ is_gone() { [ -z "$(kubectl get "$team" --namespace "$namespace" --ignore-not-fo
 # `deliver` comes back ever later, at most after five minutes; Kratix runs it at once if it is asked to.
 look_again() { run kubectl label "$team" --namespace "$namespace" --overwrite kratix.io/manual-reconciliation=true; }
 # In the repositories.
-shows() { "$goldpath" status "$path" --config "$config" "$@"; }
+shows() { "$program" status "$path" --config "$config" "$@"; }
 reaches() { # SECONDS GOAL
   looked=$((looked + 1))
   if [ -n "$dry" ]; then printf 'goldpath status %s --wait=%s --timeout %ss\n' "$path" "$2" "$1"; return; fi

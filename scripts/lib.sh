@@ -80,15 +80,15 @@ need() { # TOOL…
   done
 }
 
-# The program of this version: built already, on the PATH, or built now. Sets `goldpath`.
+# The program of this version: built already, on the PATH, or built now. Sets `program`.
 need_goldpath() {
-  goldpath=${GOLDPATH_BINARIES:+$GOLDPATH_BINARIES/}goldpath
-  [[ $("$goldpath" --version 2>/dev/null) == "goldpath ${version#v}" ]] && return
-  [ -z "${GOLDPATH_BINARIES:-}" ] || fail "$goldpath is not of $version" "build it, or unset GOLDPATH_BINARIES"
+  program=${GOLDPATH_BINARIES:+$GOLDPATH_BINARIES/}goldpath
+  [[ $("$program" --version 2>/dev/null) == "goldpath ${version#v}" ]] && return
+  [ -z "${GOLDPATH_BINARIES:-}" ] || fail "$program is not of $version" "build it, or unset GOLDPATH_BINARIES"
   need cargo
   say "builds goldpath"
   (cd "$root" && cargo build --locked --release --bin goldpath >>"$log" 2>&1) || fail "goldpath could not be built" "all that cargo said is in $log"
-  goldpath=${CARGO_TARGET_DIR:-$root/target}/release/goldpath
+  program=${CARGO_TARGET_DIR:-$root/target}/release/goldpath
 }
 
 show() { # FILE: as a command that writes it

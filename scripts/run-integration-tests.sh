@@ -57,6 +57,7 @@ requests() {
 reviews() {
   rust_tests review
   rust_tests workflows
+  rust_tests setup
 }
 
 side_by_side trust_and_faults requests reviews

@@ -148,7 +148,7 @@ struct Site<'c> {
     bell: String,
     terraform: String,
     /// What the configuration names beside itself, by path.
-    files: BTreeMap<String, &'c NamedFile>,
+    files: BTreeMap<String, Vec<u8>>,
 }
 
 impl<'c> Site<'c> {
@@ -169,11 +169,15 @@ impl<'c> Site<'c> {
         }
         let (owner, name) = &review.repository;
         let review_place = Place { owner: owner.to_string(), name: name.to_string() };
-        ensure!(
-            !review_place.to_string().eq_ignore_ascii_case(&infrastructure.to_string()),
-            "`review.repository` is the infrastructure repository, and who writes a branch of a repository can read all of \
-             its secrets: name another"
-        );
+        for (role, remote) in [("infrastructure", Some(remote)), ("catalog", catalog)] {
+            let is_it =
+                |remote: &GiteaRemote| place(remote).to_string().eq_ignore_ascii_case(&review_place.to_string());
+            ensure!(
+                !remote.is_some_and(is_it),
+                "`review.repository` is `repositories.{role}` too, and who writes a branch of a repository can read all of \
+                 its secrets: name another"
+            );
+        }
         let state = config.state_owner.as_ref().context("the configuration has no `state.owner`: add it")?;
         let user = review.user.as_str();
         let prefix =
@@ -190,7 +194,7 @@ impl<'c> Site<'c> {
         for file in named.filter(|file| !file.name().starts_with('/')) {
             let path = RelativePath::parse(file.name())
                 .with_context(|| format!("{} cannot be in the review repository", file.name()))?;
-            files.insert(path.to_string(), file);
+            files.insert(path.to_string(), file.read()?);
         }
         Ok(Self {
             remote,
@@ -627,12 +631,9 @@ impl Setup<'_> {
         for secret in &SECRETS {
             self.secret(place, secret)?;
         }
-        let mut named = vec![("platform.yaml", self.order.text.clone())];
-        for (path, file) in &site.files {
-            named.push((path, file.read()?));
-        }
-        let files = named.iter().map(|(path, content)| (*path, content.as_slice()));
-        let files: Vec<_> = files.chain(REVIEW.iter().map(|(path, text)| (*path, text.as_bytes()))).collect();
+        let mut files = vec![("platform.yaml", self.order.text.as_slice())];
+        files.extend(site.files.iter().map(|(path, content)| (path.as_str(), content.as_slice())));
+        files.extend(REVIEW.iter().map(|(path, text)| (*path, text.as_bytes())));
         self.files(place, true, &owners_branch(1), "Review with Goldpath", &files)?;
         self.records()?;
         self.protection(place, "main", &owners_branch(1))?;

@@ -177,3 +177,39 @@ fn a_token_that_may_not_makes_nothing() {
     let (code, told) = site.set_up_as("/nowhere", &[]);
     assert!(code == 2 && told.contains("cannot read /nowhere"), "{told}");
 }
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn what_cannot_be_a_platform_is_told_before_anything_is_made() {
+    let site = Site::new("cannot");
+    let file = site.folder.path().join("platform.yaml");
+    let right: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let place = |name: &str| json!({"owner": site.organization.0.to_uppercase(), "name": name});
+    for (pointer, value, why) in [
+        ("/review", Value::Null, "the configuration has no `review`".to_owned()),
+        ("/state", Value::Null, "state.owner".to_owned()),
+        ("/repositories/infrastructure", json!({"url": "a.git"}), "is not in Gitea".to_owned()),
+        (
+            "/repositories/infrastructure/branch",
+            json!("trunk"),
+            "`repositories.infrastructure.branch` is not `main`".to_owned(),
+        ),
+        ("/review/repository", place("infrastructure"), "is `repositories.infrastructure` too".to_owned()),
+        ("/review/repository", place("catalog"), "is `repositories.catalog` too".to_owned()),
+        ("/review/user", json!("robot"), "`review.user` is robot, and must be".to_owned()),
+        ("/review/owners", json!(["nobody-here"]), "there is no user nobody-here: `review.owners`".to_owned()),
+        ("/review/policy", json!({"rules": ["own.rego"]}), "cannot read".to_owned()),
+    ] {
+        let mut config = right.clone();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = config.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        match value {
+            Value::Null => drop(parent.remove(key)),
+            value => drop(parent.insert(key.to_owned(), value)),
+        }
+        fs::write(&file, config.to_string()).unwrap();
+        let (code, told) = site.set_up(&[]);
+        assert!(code == 2 && told.contains(&why), "{pointer}: {why}: {told}");
+        assert!(!site.has_organization(), "{pointer}: {told}");
+    }
+}
