@@ -376,8 +376,8 @@ fn faults_of(document: &Node, config: &Config, source: &dyn known::Source) -> Op
     }
 }
 
-/// A document as Kratix would write it: JSON, which is YAML, so that no text changes its type on
-/// the way; what YAML does not take as it is (controls, line separators) is escaped.
+/// A document as Kratix would write it: YAML, in the form of JSON so that no text changes its type on the way; what YAML does
+/// not take as it is (controls, line separators) is escaped.
 fn as_object(document: &Node, status: Option<&Status>) -> Result<String> {
     let mut object = to_json(document);
     if let (Some(status), Some(object)) = (status, object.as_object_mut()) {
@@ -386,11 +386,27 @@ fn as_object(document: &Node, status: Option<&Status>) -> Result<String> {
     let json = serde_json::to_string_pretty(&object)?;
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
-        if c != '\n' && is_deceptive(c) {
-            write!(text, "\\u{:04x}", u32::from(c))?;
-        } else {
-            text.push(c);
+        match u32::from(c) {
+            _ if c == '\n' || !is_deceptive(c) => text.push(c),
+            code @ ..=0xffff => write!(text, "\\u{code:04x}")?,
+            code => write!(text, "\\U{code:08x}")?,
         }
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use crate::document::parse;
+
+    #[test]
+    fn what_a_step_reads_is_what_was_given() {
+        for text in ["\u{85}\u{2028}\u{200b}", "🏴\u{e0067}\u{e007f}", "a\\/\"\n\u{1}", "x?:y"] {
+            let given = &parse(format!("a: {}", serde_json::Value::from(text)).as_bytes()).unwrap()[0];
+            let read = &parse(as_object(given, None).unwrap().as_bytes()).unwrap()[0];
+            assert_eq!((given.get("a").unwrap().as_str(), read.get("a").unwrap().as_str()), (Some(text), Some(text)));
+        }
+    }
 }
