@@ -212,6 +212,11 @@ impl<'c> Site<'c> {
         })
     }
 
+    /// Its repositories.
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        [&self.infrastructure, &self.review].into_iter().chain(&self.catalog)
+    }
+
     /// A link to a page.
     fn link(&self, place: &Place, rest: &str) -> String {
         format!("{}/{place}/{rest}", self.remote.server)
@@ -295,6 +300,30 @@ impl Setup<'_> {
             let is_there = !self.read(&["users", owner])?.is_null();
             ensure!(is_there, "there is no user {owner}: `review.owners` names people who have an account");
         }
+        for name in [&self.site.writer, &self.site.reviewer, &self.site.bell, &self.site.terraform] {
+            let found = self.read(&["users", name])?;
+            ensure!(
+                found.is_null() || found["login_name"] == MARK,
+                "there is a user or organisation {name} that was not made by this: name the users otherwise, with \
+                 `review.user`"
+            );
+        }
+        let state = self.read(&["orgs", self.site.state])?;
+        ensure!(
+            state.is_null() || state["visibility"] == PRIVATE,
+            "the organisation {} is not private, so that every job's token can read its Terraform states: make it private, \
+             or name another as `state.owner`",
+            self.site.state
+        );
+        for place in self.site.places() {
+            let found = self.read(&place.path(&[]))?;
+            let (private, main) = (found["private"] == true, found["default_branch"] == "main");
+            ensure!(found.is_null() || private, "{place} is public: make it private, or name another repository");
+            ensure!(
+                found.is_null() || main,
+                "the default branch of {place} is not `main`: rename it, or name another repository"
+            );
+        }
         let asked: [(&[&str], _); 3] =
             [(&["orgs"], &ORGANIZE), (&["admin", "users"], &ADMINISTER), (&["repos", "migrate"], &WRITE)];
         for (path, right) in asked.into_iter().filter(|_| !self.order.dry_run) {
@@ -321,7 +350,7 @@ impl Setup<'_> {
         // An administrator, because the provider asks for /admin/orgs.
         let terraform = user(&site.terraform, "Goldpath Terraform", PRIVATE);
         self.user(&User { restricted: false, admin: true, ..terraform })?;
-        for place in [&site.infrastructure, &site.review].into_iter().chain(&site.catalog) {
+        for place in site.places() {
             self.repository(place)?;
         }
 
@@ -363,11 +392,6 @@ impl Setup<'_> {
             let body = json!({"username": name, "visibility": PRIVATE});
             return self.change(Verb::Make, format!("private organisation {name}"), Method::POST, &["orgs"], &body);
         }
-        ensure!(
-            name != self.site.state || found["visibility"] == PRIVATE,
-            "the organisation {name} is not private, so that every job's token can read its Terraform states: make it \
-             private, or name another as `state.owner`"
-        );
         Ok(())
     }
 
@@ -382,12 +406,6 @@ impl Setup<'_> {
             });
             let body = with(&with(&shown, mail.clone()), account);
             self.change(Verb::Make, format!("user {name}"), Method::POST, &["admin", "users"], &body)?;
-        } else {
-            ensure!(
-                found["login_name"] == MARK,
-                "there is a user or organisation {name} that was not made by this: name the users otherwise, with \
-                 `review.user`"
-            );
         }
         let is_as = json!({"is_admin": admin, "active": true, "prohibit_login": false});
         if !has(&found, &with(&with(&shown, mail), is_as)) {
@@ -501,9 +519,6 @@ impl Setup<'_> {
                 return Ok(());
             }
         }
-        ensure!(found["private"] == true, "{place} is public: make it private, or name another repository");
-        let main = found["default_branch"] == "main";
-        ensure!(main, "the default branch of {place} is not `main`: rename it, or name another repository");
         let units = json!({"has_actions": true, "has_pull_requests": true, "has_issues": true});
         if !has(&found, &units) {
             let what = format!("Actions, issues and pull requests of {place}");

@@ -2,7 +2,7 @@
 //! review, `workflows.rs` shows.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use crate::support::gitea::{Organization, User, admin_token, api, ask, variable};
+use crate::support::gitea::{Organization, PASSWORD, User, admin_token, api, ask, variable};
 use crate::support::{binary, transcript};
 use serde_json::{Value, json};
 use std::fs;
@@ -212,4 +212,11 @@ fn what_cannot_be_a_platform_is_told_before_anything_is_made() {
         assert!(code == 2 && told.contains(&why), "{pointer}: {why}: {told}");
         assert!(!site.has_organization(), "{pointer}: {told}");
     }
+    fs::write(&file, right.to_string()).unwrap();
+    let stranger = format!("{}-bell", site.users);
+    let account = json!({"username": stranger, "email": "bell@example.com", "password": PASSWORD});
+    api("POST", "/admin/users", &account);
+    let (code, told) = site.set_up(&[]);
+    assert!(code == 2 && told.contains(&format!("there is a user or organisation {stranger} that was not")), "{told}");
+    assert!(!site.has_organization(), "{told}");
 }

@@ -25,7 +25,7 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     assert_eq!([&standing["phase"], &standing["plan"]["summary"]], ["awaiting-review", "+3 ~0 -0"], "{standing}");
     assert_eq!(standing["pullRequest"]["number"], number);
     platform.approve(&platform.reviewer, number);
-    merge(&platform, &team, number, "success: +3 ~0 -0", &mut times);
+    merge(&platform, &team, number, ("applied", "success: +3 ~0 -0"), &mut times);
     assert_eq!(team.get().unwrap()["full_name"], "Alpha");
     assert_eq!(team.members("admin"), [ada.0.as_str()]);
     let seen = platform.deliver(&team, &spec, &[]);
@@ -43,7 +43,7 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     let spec = format!("name: Alphas, members: [{{username: {}, role: admin}}, {{username: {}}}]", ada.0, bob.0);
     let number = request(&platform, &team, &spec, &[], "success: +2 ~1 -0", &mut times);
     platform.approve(&platform.reviewer, number);
-    merge(&platform, &team, number, "success: +2 ~1 -0", &mut times);
+    merge(&platform, &team, number, ("applied", "success: +2 ~1 -0"), &mut times);
     assert_eq!(team.get().unwrap()["full_name"], "Alphas");
     assert_eq!(team.members("developer"), [bob.0.as_str()]);
 
@@ -56,7 +56,7 @@ fn a_team_goes_from_request_to_applied_through_the_workflows() {
     platform.approve(&platform.owner, number);
     platform.planned(number, "success: +0 ~0 -5");
     times.push(format!("approval of an owner -> plan may be merged: {:.1} s", begin.elapsed().as_secs_f64()));
-    merge(&platform, &team, number, "success: +0 ~0 -5", &mut times);
+    merge(&platform, &team, number, ("deleted", "success: +0 ~0 -5"), &mut times);
     assert!(team.get().is_none());
     let gone = platform.deliver(&team, &spec, &["--delete"]);
     assert_eq!([&gone["phase"], &gone["message"]], ["applied", "everything that Terraform made is destroyed"]);
@@ -76,15 +76,17 @@ fn request(
     let begin = Instant::now();
     platform.deliver(team, spec, arguments);
     let number = platform.pull();
+    platform.run(&format!("goldpath status team/{} --wait=awaiting-review --timeout 90s", team.0));
     platform.planned(number, status);
     times.push(format!("request -> plan shown: {:.1} s", begin.elapsed().as_secs_f64()));
     number
 }
 
 /// Merges, and waits until it is applied.
-fn merge(platform: &Platform, team: &Managed, number: u64, status: &str, times: &mut Vec<String>) {
+fn merge(platform: &Platform, team: &Managed, number: u64, (goal, status): (&str, &str), times: &mut Vec<String>) {
     platform.merge(number);
     let begin = Instant::now();
+    platform.run(&format!("goldpath status team/{} --wait={goal} --timeout 90s", team.0));
     platform.applied(number, team, status);
     times.push(format!("merge -> applied: {:.1} s", begin.elapsed().as_secs_f64()));
 }
