@@ -5,7 +5,7 @@ use crate::kubernetes::Kubernetes;
 use crate::support::gitea::{User, admin_token, ask, files_of, variable};
 use crate::support::platform::{Platform, script};
 use crate::support::review::Managed;
-use crate::support::{team, transcript, until};
+use crate::support::{program, team, transcript, until};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
