@@ -190,7 +190,9 @@ impl Look<'_> {
             self.findings.wrong(about, "it has no releases", remedy);
         }
         match repository.empty {
-            true if remote.create => self.findings.good(about, "its first commit is made with the first delivery"),
+            true if remote.create || !proposes => {
+                self.findings.good(about, "its first commit is made with the first delivery")
+            }
             true => self.findings.wrong(about, "it is empty", "have its first commit made, or set `create: true`"),
             false => self.branch(proposes),
         }

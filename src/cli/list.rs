@@ -107,8 +107,10 @@ pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
     };
     if !wanted.is_empty() {
         requests.retain(|standing| wanted.contains(&standing.request.path()));
-        // They are of others.
-        notes.clear();
+        if waited != Waited::Late {
+            // They are of others.
+            notes.clear();
+        }
     }
     print(&match arguments.output {
         Output::Json => json(&requests)?,
@@ -122,6 +124,7 @@ pub(super) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
         Waited::Reached => end(&place, &requests, &notes),
         Waited::Stopped => ExitCode::from(WRONG),
         Waited::Late => {
+            end(&place, &requests, &notes);
             tell(&format!("error: it is not so after {:#}\n", jiff::SignedDuration::try_from(arguments.timeout)?));
             ExitCode::from(FAILED)
         }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// The note's name, in the folder of a request.
@@ -23,6 +23,19 @@ const NOTE: &str = "source";
 fn place(file: &Path) -> Option<PathBuf> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Some(fs::canonicalize(folder).ok()?.join(file.file_name()?))
+}
+
+/// Whether a file is no more: its place can be looked at, down to where nothing is, and no link is on the way, whose target
+/// may only be away for a while.
+fn is_gone(file: &Path) -> bool {
+    for path in file.ancestors() {
+        match fs::symlink_metadata(path) {
+            Ok(found) => return path != file && found.is_dir(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Notes which file a request came from. What came from stdin has no note: nobody can say what is missing there.
@@ -63,8 +76,7 @@ impl Notes {
 
     /// Whether something is no more that was the file of a request, or a folder with it.
     pub fn is_gone(&self, path: &Path) -> bool {
-        let is_gone = !path.exists() && !path.is_symlink();
-        place(path).is_some_and(|path| is_gone && self.0.iter().any(|(_, file)| file.starts_with(&path)))
+        place(path).is_some_and(|path| is_gone(&path) && self.0.iter().any(|(_, file)| file.starts_with(&path)))
     }
 
     /// The requests that came from what was read now and are not in it, each with what deletes it. None where something that
@@ -87,7 +99,7 @@ impl Notes {
             Some(is_whole) => *is_whole,
             None => {
                 let is_read = |folder: &PathBuf| is_read(folder, file, files.recursive);
-                !file.exists() && !file.is_symlink() && folders.iter().any(is_read)
+                is_gone(file) && folders.iter().any(is_read)
             }
         };
         let strays = self.0.iter().filter(|(request, file)| !given.contains(request) && is_missing(file));

@@ -215,6 +215,12 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
         let names: Vec<_> = strays.iter().map(|(identity, _)| identity.to_string()).collect();
         match pruning {
             _ if names.is_empty() => {}
+            // One that is wrong may be what takes its place.
+            Pruning::Asked | Pruning::Agreed if verdicts.iter().any(|v| !v.faults.is_empty()) => notes.push(format!(
+                "{} came from these files and {} in them no more: `--prune` waits until nothing in them is wrong",
+                prune::shown(&names),
+                if names.len() == 1 { "is" } else { "are" },
+            )),
             Pruning::No => notes.push(format!(
                 "{} came from these files and {} in them no more: `--prune` deletes {}",
                 prune::shown(&names),

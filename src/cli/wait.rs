@@ -71,15 +71,21 @@ pub fn wait(
         let standings = look()?;
         let by_path: BTreeMap<_, _> = standings.requests.iter().map(|s| (s.request.path(), s)).collect();
         let paths: Vec<_> = if requests.is_empty() { by_path.keys().cloned().collect() } else { requests.to_vec() };
-        let (mut all, mut is_stopped) = (true, false);
+        let is_known = standings.notes.is_empty();
+        let (mut all, mut is_stopped) = (is_known || !requests.is_empty(), false);
         for path in paths {
             let standing = by_path.get(&path).copied();
-            let phase = standing.map_or("not there", |standing| standing.phase);
+            let missing = if is_known { "not there" } else { UNKNOWN };
+            let phase = standing.map_or(missing, |standing| standing.phase);
             if told.insert(path.clone(), phase) != Some(phase) {
-                let why = standing.filter(|_| phase == UNKNOWN).map(|standing| format!(": {}", standing.message));
-                tell(&format!("{}\n", super::one_line(&format!("{path}: {phase}{}", why.unwrap_or_default()))));
+                let why = match standing {
+                    _ if phase != UNKNOWN => String::new(),
+                    Some(standing) => format!(": {}", standing.message),
+                    None => format!(": {}", standings.notes[0]),
+                };
+                tell(&format!("{}\n", super::one_line(&format!("{path}: {phase}{why}"))));
             }
-            let ended = goal.judge(standing, standings.notes.is_empty());
+            let ended = goal.judge(standing, is_known);
             all &= ended == Some(Waited::Reached);
             is_stopped |= ended == Some(Waited::Stopped);
         }
@@ -145,7 +151,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_not_deleted() {
         let look = || Ok(Standings { requests: Vec::new(), notes: vec!["infrastructure: no answer".to_owned()] });
-        let (_, waited) = wait(Goal::Deleted, &["team/default/a".to_owned()], Duration::ZERO, look).unwrap();
-        assert!(waited == Waited::Late);
+        for requests in [&["team/default/a".to_owned()][..], &[]] {
+            let (_, waited) = wait(Goal::Deleted, requests, Duration::ZERO, look).unwrap();
+            assert!(waited == Waited::Late, "{requests:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     ADMINISTER, BELL, OLDEST, ORGANIZE, OWNERS, PRIVATE, SECRETS, Secret, WRITE, WRITER, is_recent, may_post,
     owners_branch, records_branch, reviewed_branch, version,
 };
-use crate::config::{Config, GiteaRemote, NamedFile, Remote};
+use crate::config::{Config, Delivery, GiteaRemote, NamedFile, Remote};
 use crate::digest::hex;
 use crate::file_tree::RelativePath;
 use crate::gitea::{Failure, Gitea, Pages};
@@ -21,7 +21,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -42,8 +42,12 @@ const README: &str = include_str!("../../pipelines/gitea/README.md");
 
 /// Only an administrator can give an account this login name: somebody who takes one of the names beforehand cannot.
 const MARK: &str = "goldpath:set-up";
+/// The file with the token with which requests are delivered.
+const TOKEN: &str = "token";
 /// One call may take so long: Gitea runs its hooks in it.
 const CALL: Duration = Duration::from_secs(60);
+/// The configuration in the review repository.
+const CONFIG: &str = "platform.yaml";
 /// What the name of `review.user` ends with; the other users' names begin as it does.
 const REVIEWER: &str = "-review";
 
@@ -178,6 +182,15 @@ impl<'c> Site<'c> {
                  its secrets: name another"
             );
         }
+        ensure!(
+            remote.delivery == Delivery::PullRequest,
+            "`repositories.infrastructure.delivery` is `commit`, and nobody may push to what is protected here: make it \
+             `pull-request`"
+        );
+        ensure!(
+            catalog.is_none_or(|catalog| !place(catalog).to_string().eq_ignore_ascii_case(&infrastructure.to_string())),
+            "`repositories.catalog` is the infrastructure repository too, which takes no commit without review: name another"
+        );
         let state = config.state_owner.as_ref().context("the configuration has no `state.owner`: add it")?;
         let user = review.user.as_str();
         let prefix =
@@ -194,6 +207,11 @@ impl<'c> Site<'c> {
         for file in named.filter(|file| !file.name().starts_with('/')) {
             let path = RelativePath::parse(file.name())
                 .with_context(|| format!("{} cannot be in the review repository", file.name()))?;
+            let is_ours = path.as_str() == CONFIG || path.as_str().starts_with(".gitea/");
+            ensure!(
+                !is_ours,
+                "`{path}` of the review repository is not for what the configuration names: move the file"
+            );
             files.insert(path.to_string(), file.read()?);
         }
         Ok(Self {
@@ -215,6 +233,11 @@ impl<'c> Site<'c> {
     /// Its repositories.
     fn places(&self) -> impl Iterator<Item = &Place> {
         [&self.infrastructure, &self.review].into_iter().chain(&self.catalog)
+    }
+
+    /// The organisations that own them, and that of the states.
+    fn organizations(&self) -> BTreeSet<&str> {
+        self.places().map(|place| place.owner.as_str()).chain([self.state]).collect()
     }
 
     /// A link to a page.
@@ -296,11 +319,25 @@ impl Setup<'_> {
         self.admin = text(&user, "login").to_owned();
         let (admin, file) = (&self.admin, &self.order.admin);
         ensure!(user["is_admin"] == true, "{admin}, whose token is in {file}, is no administrator of {server}");
+        ensure!(!self.site.owners.is_empty(), "`review.owners` names nobody: who merges?");
+        let users = [&self.site.writer, &self.site.reviewer, &self.site.bell, &self.site.terraform];
+        let is_ours = |name: &str| users.iter().any(|user| user.eq_ignore_ascii_case(name));
         for owner in &self.site.owners {
-            let is_there = !self.read(&["users", owner])?.is_null();
-            ensure!(is_there, "there is no user {owner}: `review.owners` names people who have an account");
+            let found = self.read(&["users", owner])?;
+            let is_person = found["active"] == true && found["prohibit_login"] == false && !is_ours(owner);
+            ensure!(
+                is_person && self.read(&["orgs", owner])?.is_null(),
+                "there is no user {owner}: `review.owners` names people who have an account and can sign in"
+            );
         }
-        for name in [&self.site.writer, &self.site.reviewer, &self.site.bell, &self.site.terraform] {
+        for name in self.site.organizations() {
+            let is_users = self.read(&["orgs", name])?.is_null() && !self.read(&["users", name])?.is_null();
+            ensure!(
+                !is_users && !is_ours(name),
+                "{name} is a user, or is to be one: name an organisation as the owner"
+            );
+        }
+        for name in users {
             let found = self.read(&["users", name])?;
             ensure!(
                 found.is_null() || found["login_name"] == MARK,
@@ -319,10 +356,14 @@ impl Setup<'_> {
             let found = self.read(&place.path(&[]))?;
             let (private, main) = (found["private"] == true, found["default_branch"] == "main");
             ensure!(found.is_null() || private, "{place} is public: make it private, or name another repository");
+            ensure!(found["archived"] != true, "{place} is archived: have it unarchived, or name another");
             ensure!(
                 found.is_null() || main,
                 "the default branch of {place} is not `main`: rename it, or name another repository"
             );
+        }
+        if let Some(folder) = self.order.credentials.filter(|_| !self.order.dry_run) {
+            self.prepare(folder)?;
         }
         let asked: [(&[&str], _); 3] =
             [(&["orgs"], &ORGANIZE), (&["admin", "users"], &ADMINISTER), (&["repos", "migrate"], &WRITE)];
@@ -336,11 +377,18 @@ impl Setup<'_> {
         Ok(())
     }
 
+    /// Makes the folder of the credentials, which only its owner can read, and looks whether it can be written.
+    fn prepare(&self, folder: &Path) -> Result<()> {
+        let writing = || format!("cannot write the credentials into {}", folder.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(writing)?;
+        tempfile::NamedTempFile::new_in(folder).with_context(writing)?;
+        ensure!(!folder.join(TOKEN).is_dir(), "{} is a folder: remove it", folder.join(TOKEN).display());
+        Ok(())
+    }
+
     fn people(&mut self) -> Result<()> {
         let site = self.site;
-        let owners = [&site.infrastructure.owner, &site.review.owner].into_iter();
-        let owners = owners.chain(site.catalog.as_ref().map(|catalog| &catalog.owner)).map(String::as_str);
-        for organization in owners.chain([site.state]).collect::<BTreeSet<_>>() {
+        for organization in site.organizations() {
             self.organization(organization)?;
         }
         let user = |name, full_name, visibility| User { name, full_name, visibility, restricted: true, admin: false };
@@ -398,7 +446,7 @@ impl Setup<'_> {
     fn user(&mut self, user: &User<'_>) -> Result<()> {
         let User { name, full_name, visibility, restricted, admin } = user;
         let shown = json!({"full_name": full_name, "visibility": visibility, "restricted": restricted});
-        let mail = json!({"email": format!("{name}@goldpath.invalid")});
+        let mail = json!({"email": format!("{}@goldpath.invalid", name.to_lowercase())});
         let found = self.read(&["users", name])?;
         if found.is_null() {
             let account = json!({
@@ -462,6 +510,13 @@ impl Setup<'_> {
         Ok(())
     }
 
+    /// Whether a user has a token of a purpose, which somebody may have removed.
+    fn has_token(&mut self, user: &str, purpose: &str) -> Result<bool> {
+        let path = ["users", user, "tokens"];
+        let all: Vec<Value> = self.sign_in(user)?.0.get_all(&path, &[])?;
+        Ok(all.iter().any(|token| text(token, "name").starts_with(&format!("{purpose}, "))))
+    }
+
     fn team(&mut self, team: &Team<'_>) -> Result<()> {
         let Team { organization, name, description, rights, repository, members } = team;
         let shown = format!("the team {name} of {organization}");
@@ -488,7 +543,10 @@ impl Setup<'_> {
         // That of none, in a dry run.
         let id = found.map_or_else(|| "0".to_owned(), |found| found["id"].to_string());
         if let Some(place) = repository {
-            let is_there = self.list(&["teams", &id, "repos"])?.iter().any(|r| r["full_name"] == place.to_string());
+            let is_there = self
+                .list(&["teams", &id, "repos"])?
+                .iter()
+                .any(|r| text(r, "full_name").eq_ignore_ascii_case(&place.to_string()));
             if !is_there {
                 let path = ["teams", &id, "repos", &place.owner, &place.name];
                 self.change(Verb::Make, format!("access to {place} for {shown}"), Method::PUT, &path, &json!({}))?;
@@ -547,7 +605,7 @@ impl Setup<'_> {
         let what = format!("protection of tags in {place}");
         match self.list(&path)?.iter().find(|rule| rule["name_pattern"] == "**") {
             None => self.change(Verb::Make, what, Method::POST, &path, &want),
-            Some(found) if !has(found, &json!({"whitelist_teams": [OWNERS]})) => {
+            Some(found) if !has(found, &want) => {
                 let id = found["id"].to_string();
                 self.change(Verb::Set, what, Method::PATCH, &place.path(&["tag_protections", &id]), &want)
             }
@@ -571,11 +629,12 @@ impl Setup<'_> {
 
     fn secret(&mut self, place: &Place, secret: &Secret) -> Result<()> {
         let is_there = self.names_of_secrets(place)?.contains(secret.name);
-        if is_there && !self.order.rotate {
+        let (name, user) = (secret.name, format!("{}{}", self.site.writer, secret.user));
+        let purpose = format!("{name} of {place}");
+        if is_there && !self.order.rotate && (self.order.dry_run || self.has_token(&user, &purpose)?) {
             return Ok(());
         }
-        let (name, user) = (secret.name, format!("{}{}", self.site.writer, secret.user));
-        self.token(&user, &format!("{name} of {place}"), secret.scopes, |setup, token| {
+        self.token(&user, &purpose, secret.scopes, |setup, token| {
             let path = place.path(&["actions", "secrets", name]);
             let verb = if is_there { Verb::Set } else { Verb::Make };
             setup.change(verb, format!("secret {name} of {place}"), Method::PUT, &path, &json!({"data": token}))
@@ -646,7 +705,7 @@ impl Setup<'_> {
         for secret in &SECRETS {
             self.secret(place, secret)?;
         }
-        let mut files = vec![("platform.yaml", self.order.text.as_slice())];
+        let mut files = vec![(CONFIG, self.order.text.as_slice())];
         files.extend(site.files.iter().map(|(path, content)| (path.as_str(), content.as_slice())));
         files.extend(REVIEW.iter().map(|(path, text)| (*path, text.as_bytes())));
         self.files(place, true, &owners_branch(1), "Review with Goldpath", &files)?;
@@ -745,7 +804,7 @@ impl Setup<'_> {
             false => self.read(&place.path(&["issues", &number]))?,
         };
         let title = json!({"title": workflow});
-        if issue["user"]["login"] != site.bell || !issue["pull_request"].is_null() {
+        if !text(&issue["user"], "login").eq_ignore_ascii_case(&site.bell) || !issue["pull_request"].is_null() {
             number = "0".to_owned();
             if !self.order.dry_run {
                 let body = format!("Every edit of this issue starts the workflow {workflow}.");
@@ -794,15 +853,21 @@ impl Setup<'_> {
     }
 
     fn credentials(&mut self) -> Result<()> {
-        let Some(folder) = self.order.credentials else { return Ok(()) };
-        let (site, file) = (self.site, folder.join("token"));
+        let site = self.site;
+        let Some(folder) = self.order.credentials else {
+            if self.order.rotate {
+                let what = format!("the token of {} stays: name its folder with `--credentials`", site.writer);
+                (self.tell)(Told::Note(what));
+            }
+            return Ok(());
+        };
+        let file = folder.join(TOKEN);
         if !self.order.rotate && file.exists() && self.is_writers(&file)? {
             return Ok(());
         }
         let purpose = format!("commit to {}", site.infrastructure);
         self.token(&site.writer, &purpose, &WRITER, |_, token| {
             let writing = || format!("cannot write {}", file.display());
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(writing)?;
             // Only its owner can read it, and what reads it meanwhile finds the old one or the new one.
             let mut new = tempfile::NamedTempFile::new_in(folder).with_context(writing)?;
             writeln!(new, "{token}").with_context(writing)?;
@@ -815,14 +880,20 @@ impl Setup<'_> {
     fn is_writers(&self, file: &Path) -> Result<bool> {
         let place = &self.site.infrastructure;
         let remote = GiteaRemote { token: NamedFile::at(file), ..self.site.remote.clone() };
-        let Some(gitea) = fs::read(file)?.first().map(|_| Gitea::open(&remote, CALL)) else { return Ok(false) };
-        match gitea?.get::<Value>(&place.path(&[]), &[]) {
-            Ok(found) => Ok(found.is_some_and(|found| {
-                has(&found, &json!({"permissions": {"admin": false, "push": true, "pull": true}}))
-            })),
-            Err(Failure::Refused(_)) => Ok(false),
-            Err(failure) => Err(failure.into()),
+        // What cannot be used is replaced.
+        let Ok(gitea) = Gitea::open(&remote, CALL) else { return Ok(false) };
+        let found = match gitea.get::<Value>(&place.path(&[]), &[]) {
+            Err(Failure::Refused(_)) => return Ok(false),
+            found => found?.unwrap_or_default(),
+        };
+        let is_user = has(&found, &json!({"permissions": {"admin": false, "push": true, "pull": true}}));
+        for what in ["branches", "issues"] {
+            match may_post(&gitea, &place.path(&[what])) {
+                Err(Failure::Refused(_)) => return Ok(false),
+                result => result?,
+            }
         }
+        Ok(is_user)
     }
 
     fn wrong(&mut self, what: String, remedy: String) {
@@ -840,6 +911,14 @@ impl Setup<'_> {
                 let what = format!("{branch} of {place} is protected by the rule `{rule}`, not by `{branch}`");
                 let link = site.link(place, "settings/branches");
                 self.wrong(what, format!("remove other rules of {link}, or move them down"));
+            }
+        }
+        for rule in self.read(&review.path(&["branch_protections"]))?.as_array().into_iter().flatten() {
+            let rule = text(rule, "rule_name");
+            if !["main", "records", "**"].contains(&rule) {
+                let remedy = format!("remove it at {}", site.link(review, "settings/branches"));
+                let what = format!("the rule `{rule}` of {review} may let others write a branch, and read every token");
+                self.wrong(what, remedy);
             }
         }
         let found = self.read(&review.path(&["actions", "workflows"]))?;
@@ -1008,7 +1087,7 @@ mod tests {
     fn every_workflow_is_committed() {
         for (folder, files) in [("review", &REVIEW[..]), ("infrastructure", &INFRASTRUCTURE[..])] {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/gitea").join(folder);
-            let found = fs::read_dir(root.join(".gitea/workflows")).unwrap().count();
+            let found = std::fs::read_dir(root.join(".gitea/workflows")).unwrap().count();
             assert_eq!(found, files.len(), "{folder}");
         }
     }

@@ -521,7 +521,7 @@ fn what_keeps_a_platform_from_its_first_delivery_is_told_before() {
     );
     let (code, told) = doctor(&all, &server);
     assert!(
-        code == Some(1) && told.contains("wrong  catalog: it is empty\n       help: have its first commit made"),
+        code == Some(1) && told.contains("wrong  infrastructure: it is empty\n       help: have its first commit made"),
         "{told}"
     );
     for repository in ["catalog", "infrastructure"] {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The platform of a configuration, which goes with it.
 struct Site {
@@ -22,7 +23,7 @@ impl Site {
         let (organization, owner) = (Organization::planned(name), User::new(&format!("{name}-owner")));
         let users = format!("gp-{name}-{}", std::process::id());
         let folder = tempfile::tempdir().unwrap();
-        let place = |name: &str| json!({"owner": organization.0, "name": name, "create": name == "catalog"});
+        let place = |name: &str| json!({"owner": organization.0, "name": name});
         let config = json!({
             "gitea": {"url": variable("GITEA_URL"), "caFile": "ca.crt", "tokenFile": "credentials/token"},
             "repositories": {"catalog": place("catalog"), "infrastructure": place("infrastructure")},
@@ -142,6 +143,27 @@ fn a_platform_is_made_kept_put_right_and_its_tokens_made_anew() {
     assert!(code == 1 && told.contains(&format!("wrong   {} has access to {owner}/review\n", stranger.0)), "{told}");
     api("DELETE", &site.path("review", &format!("/collaborators/{}", stranger.0)), &json!({}));
 
+    // Tokens that somebody has removed, one that only reads, and a rule by which others would write a branch.
+    let reader = site.owner.token("reader", &["read:repository"]);
+    fs::write(site.token(), reader).unwrap();
+    let rule = json!({"rule_name": "open/*", "enable_push": true});
+    api("POST", &site.path("review", "/branch_protections"), &rule);
+    let bell = format!("{}-bell", site.users);
+    let account = json!({"login_name": "goldpath:set-up", "source_id": 0, "password": PASSWORD});
+    api("PATCH", &format!("/admin/users/{bell}"), &account);
+    remove_tokens(&bell);
+    let (code, told) = site.set_up(&[]);
+    for line in [
+        format!("made    token of {bell} (write:issue)\n"),
+        format!("set     secret GOLDPATH_BELL_TOKEN of {owner}/infrastructure\n"),
+        format!("made    token of {} (", site.users),
+        format!("wrong   the rule `open/*` of {owner}/review may let others write a branch"),
+    ] {
+        assert!(told.contains(&line), "{line}{told}");
+    }
+    assert_eq!(code, 1, "{told}");
+    api("DELETE", &site.path("review", "/branch_protections/open%2F%2A"), &json!({}));
+
     let second = fs::read_to_string(site.token()).unwrap();
     let (code, told) = site.set_up(&["--rotate"]);
     let counted = |begin: &str| told.lines().filter(|line| line.starts_with(begin)).count();
@@ -149,6 +171,25 @@ fn a_platform_is_made_kept_put_right_and_its_tokens_made_anew() {
     let third = fs::read_to_string(site.token()).unwrap();
     let sees = |token: &str| ask(token.trim(), "GET", &site.path("infrastructure", ""), &Value::Null).0;
     assert_eq!([&first, &second, &third].map(|token| sees(token)), [401, 401, 200]);
+}
+
+/// Removes what a user signs in with beside its password.
+fn remove_tokens(user: &str) {
+    let command = |method: &str, path: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--fail", "--user", &format!("{user}:{PASSWORD}"), "--request", method]);
+        curl.arg("--cacert")
+            .arg(variable("GITEA_CA_FILE"))
+            .arg(format!("{}/api/v1/users/{user}/tokens{path}", variable("GITEA_URL")));
+        let output = curl.output().unwrap();
+        assert!(output.status.success(), "{method} {path}: {output:?}");
+        output.stdout
+    };
+    let tokens: Vec<Value> = serde_json::from_slice(&command("GET", "")).unwrap();
+    assert!(!tokens.is_empty());
+    for token in &tokens {
+        command("DELETE", &format!("/{}", token["id"]));
+    }
 }
 
 #[test]
@@ -185,6 +226,7 @@ fn what_cannot_be_a_platform_is_told_before_anything_is_made() {
     let file = site.folder.path().join("platform.yaml");
     let right: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     let place = |name: &str| json!({"owner": site.organization.0.to_uppercase(), "name": name});
+    let other = Organization::with_repositories("cannot-other");
     for (pointer, value, why) in [
         ("/review", Value::Null, "the configuration has no `review`".to_owned()),
         ("/state", Value::Null, "state.owner".to_owned()),
@@ -198,6 +240,13 @@ fn what_cannot_be_a_platform_is_told_before_anything_is_made() {
         ("/review/repository", place("catalog"), "is `repositories.catalog` too".to_owned()),
         ("/review/user", json!("robot"), "`review.user` is robot, and must be".to_owned()),
         ("/review/owners", json!(["nobody-here"]), "there is no user nobody-here: `review.owners`".to_owned()),
+        ("/review/owners", json!([]), "`review.owners` names nobody".to_owned()),
+        ("/review/owners", json!([other.0]), format!("there is no user {}: `review.owners`", other.0)),
+        ("/review/repository/owner", json!(site.owner.0), format!("{} is a user, or is to be one", site.owner.0)),
+        ("/state/owner", json!(site.users), format!("{} is a user, or is to be one", site.users)),
+        ("/repositories/catalog", place("infrastructure"), "is the infrastructure repository too".to_owned()),
+        ("/repositories/infrastructure/delivery", json!("commit"), "make it `pull-request`".to_owned()),
+        ("/gitea/caFile", json!("platform.yaml"), "`platform.yaml` of the review repository is not for".to_owned()),
         ("/review/policy", json!({"rules": ["own.rego"]}), "cannot read".to_owned()),
     ] {
         let mut config = right.clone();
