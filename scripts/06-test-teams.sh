@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Stage 6 of the proof of concept: a Team on the platform, as a developer, a reviewer and an operator see it: requested,
-# reviewed, applied, changed, refused where it is wrong, and deleted. After each step its status in the cluster says the
+# reviewed, applied, changed, kept from others, and deleted. After each step its status in the cluster says the
 # same as `goldpath status`, which looks at the repositories alone. It ends with the first that is not so in time.
 # Run it again at any time: it goes on with the Team that it finds.
 #
@@ -82,12 +82,12 @@ reaches() { # SECONDS GOAL
   shows --wait="$2" --timeout "$1s" >>"$log" 2>&1 || { say "not $2, say the repositories"; keep_artefacts; exit 1; }
   say "ok: $2, say the repositories"
 }
-request_team() { # NAME [EMAIL]
+request_team() { # OBJECT NAME: all of the one id
   apply <<YAML
 apiVersion: platform.kratix.io/v1alpha1
 kind: Team
-metadata: {name: $id, namespace: $namespace, labels: {app.kubernetes.io/part-of: goldpath-poc}}
-spec: {id: $id, name: $1${2:+, email: $2}}
+metadata: {name: $1, namespace: $namespace, labels: {app.kubernetes.io/part-of: goldpath-poc}}
+spec: {id: $id, name: $2}
 YAML
 }
 
@@ -138,18 +138,19 @@ delivered="$is_current and $(condition Rendered True) and $(condition Delivered 
 applied="$is_current and $(condition Reviewed True) and $(condition Applied True) and .status.goldpath.phase == \"applied\""
 for name in "Team Alpha" "Team Alpha Two"; do
   say "$name"
-  request_team "$name"
+  request_team "$id" "$name"
   expect 180 "delivered, says the cluster" says "$delivered"
   bring_about applied
   look_again
   expect 120 "applied, says the cluster" says "$applied"
 done
 
-say "a mail address that is none, which the API server lets through"
-request_team "Team Alpha Two" first..last@company.com
-expect 120 "wrong, and where, says the cluster" says "$is_current and any(.status.goldpath.violations[]?; .path == \"spec.email\")"
-request_team "Team Alpha Two"
-expect 180 "right again, says the cluster" says "(.status.goldpath.violations // [] | length == 0) and $delivered"
+say "another request for the same id"
+request_team "$id-copy" "Team Copy"
+team=$team-copy expect 120 "refused, with the owner's name, says the cluster" says "$is_current and (.status.message | contains(\"$namespace/$id\"))"
+run kubectl delete "$team-copy" --namespace "$namespace" --wait=false
+team=$team-copy expect 240 "gone, says the cluster" is_gone
+expect 5 "the other stays" says "$applied"
 
 say "deleted, which destroys the organisation when its plan is approved and merged"
 run kubectl delete "$team" --namespace "$namespace" --wait=false --ignore-not-found
