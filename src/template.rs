@@ -88,7 +88,7 @@ impl Engine {
 
     fn render(&mut self, name: &str, source: &'static str, context: Value) -> Result<Vec<u8>, Error> {
         // Two Promises may have templates of one name.
-        let is_known = self.environment.get_template(name).is_ok_and(|known| std::ptr::eq(known.source(), source));
+        let is_known = self.environment.get_template(name).is_ok_and(|known| known.source() == source);
         if !is_known {
             self.environment.add_template_owned(name.to_owned(), source)?;
         }
