@@ -30,6 +30,23 @@ pub fn without_words(mut schema: Value) -> Value {
     schema
 }
 
+/// A schema whose lists hold no rules in CEL: of lists in lists the API server takes them for too costly.
+pub fn without_rules_in_lists(mut schema: Value) -> Value {
+    fn strip(schema: &mut Value, is_in_list: bool) {
+        let is_in_list = is_in_list || schema["type"] == "array";
+        if let Value::Object(fields) = schema {
+            if is_in_list {
+                fields.remove("x-kubernetes-validations");
+            }
+            let properties = fields.get_mut("properties").and_then(Value::as_object_mut);
+            properties.into_iter().flat_map(|all| all.values_mut()).for_each(|field| strip(field, is_in_list));
+            fields.get_mut("items").into_iter().for_each(|items| strip(items, true));
+        }
+    }
+    strip(&mut schema, false);
+    schema
+}
+
 /// A type of an API.
 pub trait Api: Sized {
     /// The [structural schema](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/)
@@ -43,6 +60,12 @@ pub trait Api: Sized {
     fn absent() -> Option<Self> {
         None
     }
+}
+
+/// One of some words.
+pub trait Choice {
+    /// The word, as requests have it.
+    fn as_str(&self) -> &'static str;
 }
 
 /// A field of a mapping.
@@ -61,7 +84,9 @@ pub enum Rule {
     Max(usize),
     /// A list of texts has none twice.
     Unique,
-    /// A list of mappings has no text twice in the field of this name, in whatever case.
+    /// A list of mappings has no text twice in the field of this name.
+    UniqueBy(&'static str),
+    /// The same, in whatever case.
     UniqueInAnyCase(&'static str),
     /// An id, or a list of ids, names others of the kind than the one itself, whose id is in the field `own` beside it.
     Another {
@@ -88,6 +113,7 @@ impl Rule {
         let words = match self {
             Self::Max(most) => format!("at most {most}"),
             Self::Unique => "none twice".to_owned(),
+            Self::UniqueBy(key) => format!("no {key} twice"),
             Self::UniqueInAnyCase(key) => format!("no {key} twice, in whatever case"),
             Self::Another { kind, .. } => format!("not the {kind} itself"),
             Self::Fixed => "cannot be changed".to_owned(),
@@ -100,6 +126,10 @@ impl Rule {
         match self {
             Self::Max(most) => schema["maxItems"] = most.into(),
             Self::Unique => schema["x-kubernetes-list-type"] = "set".into(),
+            Self::UniqueBy(key) => {
+                schema["x-kubernetes-list-type"] = "map".into();
+                schema["x-kubernetes-list-map-keys"] = json!([key]);
+            }
             Self::UniqueInAnyCase(key) => {
                 schema["x-kubernetes-list-type"] = "map".into();
                 schema["x-kubernetes-list-map-keys"] = json!([key]);
@@ -129,7 +159,7 @@ impl Rule {
     /// The part of a value, or of an item of a list, that it is about, and its path in there.
     fn part<'n>(&self, item: &'n Node) -> Option<(&'n Node, String)> {
         match self {
-            Self::UniqueInAnyCase(key) => Some((item.get(key)?, format!(".{key}"))),
+            Self::UniqueBy(key) | Self::UniqueInAnyCase(key) => Some((item.get(key)?, format!(".{key}"))),
             _ => Some((item, String::new())),
         }
     }
@@ -141,7 +171,7 @@ impl Rule {
             false => Err(Refusal::new("duplicate", format!("`{text}` is listed twice")).help("keep one of the two")),
         };
         match self {
-            Self::Unique => once(text.to_owned()),
+            Self::Unique | Self::UniqueBy(_) => once(text.to_owned()),
             Self::UniqueInAnyCase(_) => once(text.to_ascii_lowercase()),
             Self::Another { own, kind } if others.get(own).and_then(Node::as_str) == Some(text) => {
                 Err(Refusal::new("self", format!("is the {kind} itself")).help(format!("name another {kind}")))

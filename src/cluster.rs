@@ -4,13 +4,14 @@
 //! token nor a value of the Secret gets into an error, into `Debug` or into a log.
 
 use crate::http;
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,12 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis
 
 /// How long an answer may be. The API server takes objects of 1 MiB, which base64 makes a third longer.
 const LIMIT: usize = 4 << 20;
+
+/// As many objects as are asked for at once; where they are long, a quarter of that, and so on.
+const PAGE: usize = 256;
+
+/// How long all pages of a list may be together.
+const LIST_LIMIT: usize = 16 << 20;
 
 const NAMESPACE: &str = "goldpath-system";
 
@@ -64,6 +71,31 @@ pub struct Resource {
     pub plural: String,
 }
 
+impl Resource {
+    /// Where its objects are.
+    fn path(&self, namespace: Option<&str>) -> String {
+        let Self { group, version, plural } = self;
+        let namespace = namespace.map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
+        format!("/apis/{group}/{version}/{namespace}{plural}")
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.plural, self.group)
+    }
+}
+
+/// A value as a field selector takes it.
+fn escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        escaped.extend(matches!(c, '\\' | ',' | '=').then_some('\\'));
+        escaped.push(c);
+    }
+    escaped
+}
+
 /// What is asked of the API server.
 struct Call {
     verb: &'static str,
@@ -74,6 +106,11 @@ struct Call {
     /// The error where it is not there.
     missing: String,
 }
+
+/// An answer beyond [`LIMIT`].
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is longer than {} MiB", LIMIT >> 20)]
+struct TooLong;
 
 /// Whether asking again may help.
 enum Failure {
@@ -125,34 +162,68 @@ impl ServiceAccount {
         Ok(answer.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect())
     }
 
-    /// Whether there is an object of a resource, in any namespace, in which a field has this value: one that the resource's
-    /// definition names as selectable.
+    /// The objects of a resource, page by page, each as it was told: those of one namespace, or of all, and those whose field
+    /// has a value, if the resource's definition names that field as selectable. `each` gets them one after the other.
     ///
     /// # Errors
-    /// The account may not list them; the API server does not know them, or does not answer.
-    pub fn has(&self, resource: &Resource, field: &str, value: &str) -> Result<bool> {
+    /// The account may not list them; the API server does not know them, or does not answer; all pages together are longer
+    /// than 16 MiB; what `each` says.
+    pub fn list(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        field: Option<(&str, &str)>,
+        mut each: impl FnMut(&RawValue) -> Result<()>,
+    ) -> Result<()> {
         #[derive(Deserialize)]
-        struct List {
-            items: Vec<IgnoredAny>,
+        struct List<'a> {
+            #[serde(default)]
+            metadata: Metadata,
+            #[serde(borrow)]
+            items: Vec<&'a RawValue>,
         }
-        let Resource { group, version, plural } = resource;
-        let what = format!("{plural}.{group}");
-        let mut escaped = String::with_capacity(value.len());
-        for c in value.chars() {
-            escaped.extend(matches!(c, '\\' | ',' | '=').then_some('\\'));
-            escaped.push(c);
+        #[derive(Deserialize, Default)]
+        struct Metadata {
+            #[serde(default)]
+            r#continue: String,
         }
-        let answer = self.call(&Call {
-            verb: "list",
-            path: format!("/apis/{group}/{version}/{plural}"),
-            query: vec![("fieldSelector", format!("{field}={escaped}")), ("limit", "1".to_owned())],
-            missing: format!("the API server knows no {what}: install the Promise"),
-            what: what.clone(),
-        })?;
-        let List { items } = serde_json::from_slice(&answer).map_err(|error| {
-            anyhow!("the API server's answer is no list of {what}: line {}, column {}", error.line(), error.column())
-        })?;
-        Ok(!items.is_empty())
+        let what = resource.to_string();
+        let selector = |(field, value)| ("fieldSelector", format!("{field}={}", escaped(value)));
+        let query: Vec<_> = field.map(selector).into_iter().collect();
+        let (mut all, mut next, mut page) = (0, String::new(), PAGE);
+        loop {
+            let mut query = query.clone();
+            query.push(("limit", page.to_string()));
+            query.extend((!next.is_empty()).then(|| ("continue", next.clone())));
+            let answer = self.call(&Call {
+                verb: "list",
+                path: resource.path(namespace),
+                query,
+                missing: format!("the API server knows no {what}: install the Promise"),
+                what: what.clone(),
+            });
+            let answer = match answer {
+                Err(error) if error.is::<TooLong>() && page > 1 => {
+                    page /= 4;
+                    continue;
+                }
+                answer => answer?,
+            };
+            all += answer.len();
+            ensure!(all <= LIST_LIMIT, "cannot list {what}: they are longer than {} MiB together", LIST_LIMIT >> 20);
+            let List { metadata, items } = serde_json::from_slice(&answer).map_err(|error| {
+                anyhow!(
+                    "the API server's answer is no list of {what}: line {}, column {}",
+                    error.line(),
+                    error.column()
+                )
+            })?;
+            items.into_iter().try_for_each(&mut each)?;
+            next = metadata.r#continue;
+            if next.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     fn get(&self, object: &Object) -> Result<Vec<u8>> {
@@ -197,8 +268,7 @@ impl ServiceAccount {
         let read = answer.take(LIMIT as u64 + 1).read_to_end(&mut body).with_context(failed);
         read.map_err(Failure::Passing)?;
         if body.len() > LIMIT {
-            let error = anyhow!("the answer is longer than {} MiB", LIMIT >> 20).context(failed());
-            return Err(Failure::Lasting(error));
+            return Err(Failure::Lasting(Error::new(TooLong).context(failed())));
         }
         match status {
             StatusCode::OK => Ok(body),

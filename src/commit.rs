@@ -11,16 +11,13 @@ use crate::promise::id_field;
 use crate::render::{refuse, wait};
 use crate::repository::{deliver, let_others_claim, module_of};
 use crate::request::Request;
-use crate::status::{Condition, Delivered, Status};
+use crate::status::{Condition, DELIVERING, Delivered, Status};
 use crate::violation::Violation;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Instant;
-
-/// The reason of the condition `Delivered` from the claim to the delivery.
-const CLAIMED: &str = "Delivering";
 
 /// What became of a delivery.
 #[derive(Debug)]
@@ -116,6 +113,7 @@ fn run_with(
                 Action::Configure => Outputs {
                     repositories: folders.read_repositories()?,
                     accounts: folders.read_accounts()?,
+                    claims: folders.read_claims()?,
                     ..Outputs::default()
                 },
                 Action::Delete => Outputs::nothing(),
@@ -124,6 +122,7 @@ fn run_with(
         }
         Err(error) => Err(error),
     };
+    let claims = prepared.as_ref().map(|(_, delivery)| delivery.claims.clone()).unwrap_or_default();
     let modules: BTreeMap<_, _> = prepared
         .iter()
         .flat_map(|(_, delivery)| &delivery.files)
@@ -132,7 +131,7 @@ fn run_with(
     let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
     if let Ok((config, delivery)) = &prepared
         && task.extent == Extent::Whole
-        && delivered.is_some_and(|delivered| delivered.reason == CLAIMED)
+        && delivered.is_some_and(|delivered| delivered.reason == DELIVERING)
     {
         let_others_claim(config, delivery);
     }
@@ -155,10 +154,10 @@ fn run_with(
         return Ok(match result {
             Ok(()) => Committed::Done(outcomes),
             Err(Undelivered::Passing(error)) => Committed::Later(format!("{error:#}")),
-            Err(error) => Committed::Refused(error.refusal(id).context("not passing, and no refusal")?),
+            Err(error) => Committed::Refused(error.refusal(id, &claims).context("not passing, and no refusal")?),
         });
     }
-    if let Some(refusal) = result.as_ref().err().and_then(|error| error.refusal(id)) {
+    if let Some(refusal) = result.as_ref().err().and_then(|error| error.refusal(id, &claims)) {
         refuse(folders, &object, "Delivered", std::slice::from_ref(&refusal), now)?;
         return Ok(Committed::Refused(refusal));
     }
@@ -230,7 +229,17 @@ pub fn delivery(
     task: Task,
     now: Timestamp,
 ) -> Delivery {
-    let Outputs { manifests: _, repositories, accounts, warnings: _, id: _, relations: _, status: _ } = outputs;
+    let Outputs {
+        manifests: _,
+        destinations: _,
+        repositories,
+        accounts,
+        claims,
+        warnings: _,
+        id: _,
+        relations: _,
+        status: _,
+    } = outputs;
     let journal = &status.goldpath.repositories;
     let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
     Delivery {
@@ -238,6 +247,7 @@ pub fn delivery(
         action: task.action,
         files: repositories,
         accounts,
+        claims,
         pull_requests: Role::ALL.into_iter().filter_map(number).collect(),
         index: config.catalog_index.clone(),
         author: config.author.clone(),
@@ -332,7 +342,7 @@ fn say_delivered(status: &mut Status, next: &[&str], generation: Option<u64>, no
     let (holds, reason, message) = match next {
         [] if declined => ("False", "Declined", format!("{verb} {places}{advice}")),
         [] => ("True", "Delivered", format!("{verb} {places}")),
-        next => ("False", CLAIMED, format!("delivered next to {}", next.join(", "))),
+        next => ("False", DELIVERING, format!("delivered next to {}", next.join(", "))),
     };
     let message = status.with_warnings(message);
     status.goldpath.observed_generation = generation;

@@ -13,7 +13,8 @@ use crate::cluster::ServiceAccount;
 use crate::document::{Node, Unreadable};
 use crate::file_tree::RelativePath;
 use crate::names::{
-    Addresses, BranchName, Domain, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName, Username,
+    Addresses, BranchName, Domain, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName, SubdomainName,
+    TeamId, Username,
 };
 use crate::outcome::Author;
 use crate::outputs::Role;
@@ -48,6 +49,12 @@ pub struct Config {
     pub defaults: Defaults,
     /// What namespaces may reach, and be reached by.
     pub network: Network,
+    /// Where the platform's own requests are, and whose they are.
+    pub platform: Platform,
+    /// Kratix's stores, by their names, as far as Flux reads from them.
+    pub state_stores: BTreeMap<String, StateStore>,
+    /// Whether the namespaces of Applications are deleted with what is in them.
+    pub prune_namespaces: bool,
     /// Who commits.
     pub author: Author,
     /// Further trailers of every commit message, in the order written.
@@ -64,6 +71,65 @@ pub struct Config {
     pub propagate: Propagate,
     /// When a step gives up.
     pub patience: Patience,
+}
+
+/// Where the platform's own requests are, and whose they are.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// The namespace in which alone Environments count, because nobody else writes there.
+    pub namespace: NamespaceName,
+    /// The group in the catalog that owns them, as `platform`.
+    pub owner: TeamId,
+    /// The namespace of Flux in the platform's cluster.
+    pub flux_namespace: NamespaceName,
+}
+
+/// Where a store of Kratix's is, for Flux to read from it.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(untagged)]
+pub enum StateStore {
+    /// A GitStateStore.
+    Git {
+        /// Its address.
+        url: String,
+        /// The branch that is written.
+        branch: BranchName,
+        /// The folder in it that Kratix writes to.
+        path: String,
+        /// The Secret in Flux's namespace with what it takes to read it.
+        secret: Option<SubdomainName>,
+    },
+    /// A BucketStateStore.
+    Bucket {
+        /// The bucket.
+        bucket_name: SubdomainName,
+        /// The server.
+        endpoint: String,
+        /// Whether it is asked without TLS.
+        insecure: bool,
+        /// The folder in it that Kratix writes to.
+        path: String,
+        /// The Secret in Flux's namespace with what it takes to read it.
+        secret: Option<SubdomainName>,
+    },
+}
+
+impl StateStore {
+    /// The folder in it that Kratix writes to.
+    pub fn path(&self) -> &str {
+        let (Self::Git { path, .. } | Self::Bucket { path, .. }) = self;
+        path
+    }
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self {
+            namespace: NamespaceName::parse("platform").expect("a constant"),
+            owner: TeamId::parse("platform").expect("a constant"),
+            flux_namespace: NamespaceName::parse("flux-system").expect("a constant"),
+        }
+    }
 }
 
 /// Which labels and annotations of a request its manifests and its entity have too: no others, because labels decide, as on
@@ -136,6 +202,9 @@ impl Default for Config {
             group_prefix: GroupPrefix::default(),
             defaults: Defaults::default(),
             network: Network::default(),
+            platform: Platform::default(),
+            state_stores: BTreeMap::new(),
+            prune_namespaces: false,
             author: Author::default(),
             trailers: Vec::new(),
             catalog_index: RelativePath::parse(INDEX).expect("a constant"),

@@ -2,13 +2,16 @@
 //!
 //! Rendering does no I/O. It says what it lacks, a [`Source`] looks for all of that together, and it is called again.
 
+use crate::document::Node;
 use crate::names::Kind;
+use crate::object_template::ObjectTemplateError;
 use crate::template::TemplateError;
 use crate::text::quote;
-use crate::violation::{Refusal, Violation};
+use crate::violation::{Refusal, Violation, nearest};
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// Something outside of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +20,7 @@ pub enum Need {
     Request {
         /// As `Team`.
         kind: Kind,
-        /// As its `spec.id` has it.
+        /// As its `spec.id` has it, or what its Promise has instead.
         id: String,
     },
 }
@@ -49,17 +52,49 @@ pub struct Relation {
 }
 
 /// What is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Answer {
-    /// It is there.
-    Found,
+    /// The requests that have the id, each whole: more than one where an id was asked for twice, of which one has got it.
+    Found(Vec<Arc<Node>>),
     /// Whoever has all of them has none of this name.
-    Absent,
+    Absent(Others),
     /// It is not where somebody looked who does not see all.
-    NotSeen {
-        /// One that is there and has nearly the same name.
-        nearest: Option<String>,
-    },
+    NotSeen(Others),
+}
+
+/// What there is instead of what was looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Others {
+    /// The one with nearly the same name.
+    nearest: Option<String>,
+    /// Some of their names.
+    names: Vec<String>,
+    /// How many more there are.
+    more: usize,
+}
+
+impl Others {
+    /// As many as are told by name.
+    const TOLD: usize = 10;
+
+    /// Those of these names, sorted, where `id` was looked for.
+    pub fn of<'n>(id: &str, names: impl IntoIterator<Item = &'n str> + Clone) -> Self {
+        let all = names.clone().into_iter().count();
+        let told: Vec<_> = names.clone().into_iter().take(Self::TOLD).map(str::to_owned).collect();
+        Self { nearest: nearest(id, names).map(str::to_owned), more: all - told.len(), names: told }
+    }
+
+    /// Refuses a request that cannot be without what it names.
+    pub fn refuse(&self, need: &Need, rule: &'static str) -> Refusal {
+        let Need::Request { kind, id } = need;
+        let names: Vec<_> = self.names.iter().map(|name| quote(name)).collect();
+        let more = if self.more > 0 { format!(" and {} more", self.more) } else { String::new() };
+        let help = match names.is_empty() {
+            true => format!("there is no {kind} yet: apply one first"),
+            false => format!("there are {}{more}", names.join(", ")),
+        };
+        Refusal::new(rule, format!("{} is no {kind}", quote(id))).help(help).suggest(id, self.nearest.as_deref())
+    }
 }
 
 /// All that is known when a request is rendered.
@@ -86,7 +121,7 @@ pub struct Nobody;
 
 impl Source for Nobody {
     fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
-        Ok(Known(needs.iter().map(|need| (need.clone(), Answer::NotSeen { nearest: None })).collect()))
+        Ok(Known(needs.iter().map(|need| (need.clone(), Answer::NotSeen(Others::default()))).collect()))
     }
 }
 
@@ -101,12 +136,18 @@ pub enum Stop {
     /// See [`crate::outputs::Unrendered::Wrong`].
     Wrong(Vec<Violation>),
     /// See [`crate::outputs::Unrendered::Broken`].
-    Broken(TemplateError),
+    Broken(anyhow::Error),
+}
+
+impl From<ObjectTemplateError> for Stop {
+    fn from(error: ObjectTemplateError) -> Self {
+        Self::Broken(error.into())
+    }
 }
 
 impl From<TemplateError> for Stop {
     fn from(error: TemplateError) -> Self {
-        Self::Broken(error)
+        Self::Broken(error.into())
     }
 }
 
@@ -117,29 +158,44 @@ impl From<Vec<Violation>> for Stop {
 }
 
 impl Known {
+    /// Asks for all of these that are not known yet.
+    ///
+    /// # Errors
+    /// Those.
+    pub fn require<'n>(&self, needs: impl IntoIterator<Item = &'n Need>) -> Result<(), Stop> {
+        let unknown: BTreeSet<_> = needs.into_iter().filter(|need| !self.0.contains_key(need)).cloned().collect();
+        if unknown.is_empty() { Ok(()) } else { Err(Stop::Needs(unknown)) }
+    }
+
+    /// The requests that have the id that `need` names.
+    ///
+    /// # Errors
+    /// What there is instead; nothing of that where nobody has looked.
+    pub fn find(&self, need: &Need) -> Result<&[Arc<Node>], Others> {
+        match self.0.get(need) {
+            Some(Answer::Found(found)) => Ok(found),
+            Some(Answer::Absent(others) | Answer::NotSeen(others)) => Err(others.clone()),
+            None => Err(Others::default()),
+        }
+    }
+
     /// Warns of each that is not there, by the path of the field that names it.
     ///
     /// # Errors
     /// What is not known yet.
     pub fn warnings(&self, relations: &[Relation]) -> Result<Vec<Violation>, Stop> {
-        let needs: BTreeSet<_> = relations
-            .iter()
-            .map(|relation| &relation.need)
-            .filter(|need| !self.0.contains_key(need))
-            .cloned()
-            .collect();
-        if !needs.is_empty() {
-            return Err(Stop::Needs(needs));
-        }
+        self.require(relations.iter().map(|relation| &relation.need))?;
         let warn = |Relation { path, need, rule }: &Relation| {
             let Need::Request { kind, id } = need;
             let refusal = match self.0.get(need)? {
-                Answer::Found => return None,
-                Answer::Absent => Refusal::new(ABSENT, format!("{} is the id of no {kind}", quote(id)))
+                Answer::Found(_) => return None,
+                Answer::Absent(_) => Refusal::new(ABSENT, format!("{} is the id of no {kind}", quote(id)))
                     .help("right if it comes later; else look for a slip"),
-                Answer::NotSeen { nearest } => Refusal::new(rule, format!("{} is none of these {kind}s", quote(id)))
-                    .help("right if it was applied before; else look for a slip")
-                    .suggest(id, nearest.iter().map(String::as_str)),
+                Answer::NotSeen(Others { nearest, .. }) => {
+                    Refusal::new(rule, format!("{} is none of these {kind}s", quote(id)))
+                        .help("right if it was applied before; else look for a slip")
+                        .suggest(id, nearest.iter().map(String::as_str))
+                }
             };
             Some(refusal.at(path.as_str(), None))
         };

@@ -4,7 +4,7 @@
 
 use crate::document::{self, Node};
 use crate::file_tree::{FileTree, RelativePath, write_file};
-use crate::outputs::{Accounts, Outputs, Role};
+use crate::outputs::{Accounts, Claims, Outputs, Role};
 use crate::status::Status;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -31,10 +31,14 @@ pub struct Folders {
 
 const STATUS: &str = "status.yaml";
 const CONTROL: &str = "workflow-control.yaml";
+/// Which Destination gets which folder of the manifests.
+const DESTINATIONS: &str = "destination-selectors.yaml";
 /// Our own folder for what passes from `render` to `commit`: one folder a repository, and a file.
 const HANDOVER: &str = "goldpath";
 /// The accounts in Gitea that the request is about, as JSON.
 const ACCOUNTS: &str = "accounts.json";
+/// What its files claim beside its id, as JSON.
+const CLAIMS: &str = "claims.json";
 /// What may be wrong with it wherever it is, as a list of sentences in JSON.
 const WARNINGS: &str = "warnings.json";
 
@@ -76,16 +80,17 @@ impl Folders {
     /// # Errors
     /// A file that cannot be removed.
     pub fn clear_verdict(&self) -> Result<()> {
-        for name in [STATUS, CONTROL] {
-            let path = self.metadata.join(name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-                }
-                _ => {}
+        [STATUS, CONTROL, DESTINATIONS].into_iter().try_for_each(|name| self.remove(name))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.metadata.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes manifests for Kratix, and the repositories' files for `commit`.
@@ -94,7 +99,25 @@ impl Folders {
     /// A file that cannot be written.
     pub fn write_outputs(&self, outputs: &Outputs) -> Result<()> {
         outputs.manifests.replace(&self.output)?;
+        self.write_destinations(&outputs.destinations)?;
         self.write_repositories(outputs)
+    }
+
+    /// Says which Destination gets which folder. Only folders that hold files may stand there: Kratix's writer fails for
+    /// ever at one that is empty.
+    fn write_destinations(&self, destinations: &BTreeMap<String, BTreeMap<String, String>>) -> Result<()> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Selector<'a> {
+            directory: &'a str,
+            match_labels: &'a BTreeMap<String, String>,
+        }
+        if destinations.is_empty() {
+            return self.remove(DESTINATIONS);
+        }
+        let selectors: Vec<_> =
+            destinations.iter().map(|(directory, match_labels)| Selector { directory, match_labels }).collect();
+        write_file(&self.metadata.join(DESTINATIONS), serde_yaml::to_string(&selectors)?.as_bytes())
     }
 
     /// Writes the repositories' files, the accounts and the warnings, for `commit`, and no manifests.
@@ -103,7 +126,17 @@ impl Folders {
     /// A file that cannot be written.
     pub fn write_repositories(&self, outputs: &Outputs) -> Result<()> {
         // Taken apart whole, so that a new kind of output is not forgotten.
-        let Outputs { manifests: _, repositories, accounts, warnings: _, id: _, relations: _, status: _ } = outputs;
+        let Outputs {
+            manifests: _,
+            destinations: _,
+            repositories,
+            accounts,
+            claims,
+            warnings: _,
+            id: _,
+            relations: _,
+            status: _,
+        } = outputs;
         let mut handover = FileTree::default();
         for (role, tree) in repositories {
             for (path, content) in tree.iter() {
@@ -111,6 +144,7 @@ impl Folders {
             }
         }
         handover.insert(RelativePath::parse(ACCOUNTS)?, serde_json::to_vec(accounts)?);
+        handover.insert(RelativePath::parse(CLAIMS)?, serde_json::to_vec(claims)?);
         handover.insert(RelativePath::parse(WARNINGS)?, serde_json::to_vec(&outputs.lasting_warnings())?);
         handover.replace(&self.metadata.join(HANDOVER))
     }
@@ -140,6 +174,14 @@ impl Folders {
     /// A file that is not there or cannot be read.
     pub fn read_accounts(&self) -> Result<Accounts> {
         self.read_handover(ACCOUNTS)
+    }
+
+    /// Reads what its files claim beside its id, as `render` left it.
+    ///
+    /// # Errors
+    /// As [`Self::read_accounts`].
+    pub fn read_claims(&self) -> Result<Claims> {
+        self.read_handover(CLAIMS)
     }
 
     /// Reads what may be wrong with the request, as `render` left it.

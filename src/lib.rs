@@ -20,6 +20,7 @@ pub mod violation;
 
 pub mod diff;
 mod fields;
+mod object_template;
 
 mod api;
 
@@ -29,6 +30,7 @@ pub mod names;
 pub mod known;
 mod quantity;
 pub mod request;
+mod scalars;
 
 pub mod outputs;
 

@@ -123,6 +123,10 @@ macro_rules! name {
     };
 }
 
+mod workload;
+
+pub use workload::*;
+
 name!(
     /// A Team's id: also its organisation in Gitea and, after `team-`, its namespace.
     TeamId,
@@ -461,7 +465,14 @@ impl ObjectName {
 
 name!(
     /// The name of a Kubernetes namespace: a DNS label (RFC 1123).
-    NamespaceName
+    NamespaceName,
+    json!({
+        "type": "string",
+        WORDS: "`a-z`, `0-9` and `-`, beginning and ending with a letter or digit; at most 63",
+        "minLength": 1,
+        "maxLength": 63,
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    })
 );
 
 impl Default for NamespaceName {
@@ -608,7 +619,13 @@ fn is_label_value(text: &str) -> bool {
 
 name!(
     /// A block of addresses, as `10.0.0.0/8` or `fd00::/8`.
-    Addresses
+    Addresses,
+    json!({
+        "type": "string",
+        WORDS: "a block in CIDR's notation, as `10.0.0.0/8`",
+        "maxLength": 50,
+        "x-kubernetes-validations": [{"rule": "isCIDR(self) && cidr(self) == cidr(self).masked()", "message": "is no block of addresses"}],
+    })
 );
 
 impl Addresses {

@@ -3,7 +3,7 @@
 use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{DisplayName, Email, Username};
-use crate::outputs::{Accounts, Role};
+use crate::outputs::{Accounts, Claims, Role};
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
 use clap::ValueEnum;
@@ -59,6 +59,8 @@ pub struct Delivery {
     pub files: BTreeMap<Role, FileTree>,
     /// The accounts in Gitea that are to be made, each of which must be free or the request's own, and that must be there.
     pub accounts: Accounts,
+    /// What files claim that is not the request's id.
+    pub claims: Claims,
     /// The pull requests that earlier runs opened, by their numbers.
     pub pull_requests: BTreeMap<Role, u64>,
     /// Where the catalog's index is.
@@ -231,9 +233,15 @@ impl Undelivered {
         !matches!(self, Self::Passing(_))
     }
 
-    /// What is to be done about it, as a fault of the request in the field that has its id; nothing where something around it
-    /// failed.
-    pub fn refusal(&self, id: &str) -> Option<Violation> {
+    /// What is to be done about it, as a fault of the request in the field that has its id, or in the one of `claims`; nothing
+    /// where something around it failed.
+    pub fn refusal(&self, id: &str, claims: &Claims) -> Option<Violation> {
+        if let Self::Taken { path, owner, .. } = self
+            && let Some(claim) = claims.get(path)
+        {
+            let refusal = Refusal::new("taken", format!("{} belongs to {owner}", claim.what));
+            return Some(refusal.help("use another, or have it given up there first").at(claim.field.as_str(), None));
+        }
         let (rule, help) = match self {
             Self::Passing(_) => return None,
             Self::Taken { owner: Owner::Request(_), .. } => ("taken", "use another id, or delete that request first"),
@@ -254,7 +262,11 @@ impl Undelivered {
                  gone once the pull request of its deletion is merged and applied",
             ),
         };
-        let path = if matches!(self, Self::Index { .. }) { "" } else { id };
+        let path = match self {
+            Self::Index { .. } => "",
+            Self::Renamed { field, .. } => field,
+            _ => id,
+        };
         Some(Refusal::new(rule, self.to_string()).help(help).at(path, None))
     }
 }

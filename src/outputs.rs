@@ -1,9 +1,8 @@
 //! What a request becomes: manifests, and files for each repository.
 
-use crate::file_tree::FileTree;
+use crate::file_tree::{FileTree, RelativePath};
 use crate::known::{ABSENT, Relation};
 use crate::names::Username;
-use crate::template::TemplateError;
 use crate::violation::Violation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,12 +10,16 @@ use std::collections::BTreeMap;
 /// Everything that a request becomes.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    /// Kubernetes manifests, for Kratix's Destinations.
+    /// Kubernetes manifests, for Kratix's Destinations: for those of the Promise, or in a folder of `destinations`.
     pub manifests: FileTree,
+    /// The labels of the Destination that gets what is in a folder of `manifests`, by that folder.
+    pub destinations: BTreeMap<String, BTreeMap<String, String>>,
     /// Files by the role of the repository that they belong to.
     pub repositories: BTreeMap<Role, FileTree>,
     /// The accounts in Gitea that it is about.
     pub accounts: Accounts,
+    /// What files claim that is not the request's id: a name that requests share.
+    pub claims: Claims,
     /// The request's id.
     pub id: String,
     /// The other requests that it names.
@@ -25,6 +28,18 @@ pub struct Outputs {
     pub warnings: Vec<Violation>,
     /// Top-level keys of the request's status.
     pub status: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What files claim, by their paths.
+pub type Claims = BTreeMap<RelativePath, Claim>;
+
+/// A claim on a name that one request has, as a host: its file is in the catalog, whose owner has the name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The field of the request that names it.
+    pub field: String,
+    /// What it is, in words.
+    pub what: String,
 }
 
 /// Accounts in Gitea, users or organisations.
@@ -109,8 +124,8 @@ impl Role {
 pub enum Unrendered {
     /// The request is wrong: every fault of it.
     Wrong(Vec<Violation>),
-    /// We are.
-    Broken(TemplateError),
+    /// We are: which template.
+    Broken(anyhow::Error),
     /// What it refers to could not be looked for: why.
     Unknown(anyhow::Error),
 }

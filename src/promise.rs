@@ -2,6 +2,8 @@
 //!
 //! A Promise lives in a folder of this one, and in one line of [`PROMISES`].
 
+mod application;
+mod environment;
 mod team;
 
 use crate::api::without_words;
@@ -13,12 +15,13 @@ use crate::known::{Known, Need, Stop};
 use crate::names::Kind;
 use crate::outputs::{Outputs, Role};
 use crate::request::{API_VERSION, Identity, Request};
+use crate::status::{DELIVERING, Status};
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
 use serde_json::{Value, json};
 
 /// Every Promise, by kind.
-pub const PROMISES: [Promise; 1] = [team::PROMISE];
+pub const PROMISES: [Promise; 3] = [team::PROMISE, environment::PROMISE, application::PROMISE];
 
 /// What the platform promises for one kind of request.
 #[derive(Debug)]
@@ -43,8 +46,18 @@ pub struct Promise {
     pub generate: fn(&Request<'_>, &Known, &Config) -> Result<Outputs, Stop>,
     /// The field with the id by which a request is known and referred to, and which is to blame where another has it.
     pub id: &'static str,
+    /// The field that names what exists already, so that it cannot be changed.
+    pub fixed: &'static str,
+    /// The schema of the object's name, where it is more than one.
+    pub name_schema: Option<fn() -> Value>,
+    /// Whether its requests count only in the platform's own namespace, where nobody else writes.
+    pub is_of_platform: bool,
     /// The kinds that its requests refer to: its Pipelines may list them.
     pub refers_to: &'static [&'static str],
+    /// The kinds whose requests cannot be without those of this one that they name: these are not deleted before.
+    pub used_by: &'static [&'static str],
+    /// What the spec of an object names, as far as it can be read, whatever else is wrong with it.
+    pub names: fn(&Node) -> Vec<Need>,
     /// Whose a file at a path can be, now or as an earlier version rendered it: of a request of this kind. Nothing else is
     /// removed or overwritten on the word of an inventory, which others may edit.
     pub place_of: fn(Role, &RelativePath) -> Option<Place<'_>>,
@@ -53,8 +66,8 @@ pub struct Promise {
 /// What the path of a file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'p> {
-    /// The id of the request.
-    pub id: &'p str,
+    /// What [`Promise::fixed`] is of the request that has the file; nothing of a claim on a name that any of its kind may make.
+    pub fixed: Option<&'p str>,
     /// The folder of the root module that it is in.
     pub module: Option<&'p str>,
 }
@@ -83,7 +96,7 @@ impl Promise {
         let column = |name: &str, path: &str, r#type: &str| json!({"name": name, "jsonPath": path, "type": r#type});
         let mut columns: Vec<_> = self.columns.iter().map(|(name, path)| column(name, path, "string")).collect();
         columns.push(column("Age", ".metadata.creationTimestamp", "date"));
-        let schema = json!({
+        let mut schema = json!({
             "title": self.kind,
             "description": self.about,
             "type": "object",
@@ -93,15 +106,22 @@ impl Promise {
                 "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
             },
         });
-        let version = json!({
+        if let Some(of_name) = self.name_schema {
+            schema["properties"]["metadata"] =
+                json!({"type": "object", "properties": {"name": without_words(of_name())}});
+        }
+        let mut version = json!({
             "name": version,
             "served": true,
             "storage": true,
             "schema": {"openAPIV3Schema": schema},
             "subresources": {"status": {}},
             "additionalPrinterColumns": columns,
-            "selectableFields": [{"jsonPath": format!(".{}", self.id)}],
         });
+        // Names are selectable anyhow.
+        if self.id != NAME {
+            version["selectableFields"] = json!([{"jsonPath": format!(".{}", self.id)}]);
+        }
         let names = json!({
             "kind": self.kind,
             "plural": plural,
@@ -117,8 +137,40 @@ impl Promise {
     }
 }
 
+/// The field with an object's name.
+pub const NAME: &str = "metadata.name";
+
+/// The key of a request's status under which it is kept as it was last accepted, for who refers to it.
+pub const ACCEPTED: &str = "accepted";
+
+/// The spec of a request that others refer to, as it is, or if that is wrong, as it was last accepted.
+pub fn accepted<'n>(object: &'n Node, config: &Config) -> Option<&'n Node> {
+    let promise = find(object.get("kind")?.as_str()?).ok()?;
+    let is_right = |spec: &&Node| (promise.check)(spec, config).is_empty();
+    object.get("spec").filter(is_right).or_else(|| object.at("status")?.get(ACCEPTED).filter(is_right))
+}
+
+/// Whether a request has got the id that it asks for: of several in a cluster that ask for one, one does. One that is given as a
+/// file has it, as far as that can be known.
+pub fn has_its_id(object: &Node) -> bool {
+    let conditions = Status::of_object(object.get("status")).conditions;
+    let delivered = conditions.iter().find(|condition| condition.r#type == "Delivered");
+    // While it is delivered again, the files that have its id are its own.
+    object.at("metadata.uid").is_none()
+        || delivered.is_some_and(|condition| condition.status == "True" || condition.reason == DELIVERING)
+}
+
+/// The kinds whose requests cannot be without a request of another kind that they name.
+pub fn users_of(kind: &Kind) -> impl Iterator<Item = &'static Promise> {
+    let names: &'static [&str] = find(kind.as_str()).map_or(&[], |promise| promise.used_by);
+    names.iter().filter_map(|name| find(name).ok())
+}
+
 /// Whether a file of the catalog is one that requests have: an entity, whatever somebody has made of it.
 pub fn is_generated(path: &RelativePath) -> bool {
+    if !path.is_yaml() {
+        return false;
+    }
     let has_it = |promise: &Promise, role| (promise.place_of)(role, path).is_some();
     PROMISES.iter().any(|promise| Role::ALL.into_iter().any(|role| role.has_index() && has_it(promise, role)))
 }
@@ -161,9 +213,14 @@ pub fn parent_of(document: &Node) -> Option<Need> {
     Some(Need::Request { kind, id: document.at(PARENT)?.as_str()?.to_owned() })
 }
 
+/// See [`Promise::fixed`].
+pub fn fixed_field(request: &Identity) -> &'static str {
+    find(request.kind.as_str()).map_or(NAME, |promise| promise.fixed)
+}
+
 /// See [`Promise::id`].
 pub fn id_field(request: &Identity) -> &'static str {
-    find(request.kind.as_str()).map_or("metadata.name", |promise| promise.id)
+    find(request.kind.as_str()).map_or(NAME, |promise| promise.id)
 }
 
 /// The Promise of a kind.

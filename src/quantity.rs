@@ -155,6 +155,11 @@ macro_rules! quantity {
                 Amount::parse_text(text, &$rules).map(Self)
             }
 
+            /// Its value in billionths: of a processor, of a byte.
+            pub const fn value(&self) -> u128 {
+                self.0.value
+            }
+
             /// The smaller of the two, but where `limit` is nothing: what does not fit into that fits nowhere.
             pub fn within<'q>(&'q self, limit: &'q Self) -> &'q Self {
                 if limit.0.value > 0 && limit.0.value < self.0.value { limit } else { self }
@@ -189,6 +194,22 @@ quantity!(
     Bytes,
     BYTES
 );
+
+impl Cpu {
+    /// An amount in billionths as people read it, rounded up to thousandths.
+    pub fn shown(value: u128) -> String {
+        let thousandths = value.div_ceil(ONE / 1000);
+        if thousandths % 1000 == 0 { (thousandths / 1000).to_string() } else { format!("{thousandths}m") }
+    }
+}
+
+impl Bytes {
+    /// An amount in billionths as people read it, rounded up to mebibytes.
+    pub fn shown(value: u128) -> String {
+        let mebibytes = value.div_ceil(MEBIBYTE);
+        if mebibytes % 1024 == 0 { format!("{}Gi", mebibytes / 1024) } else { format!("{mebibytes}Mi") }
+    }
+}
 
 /// The API server's rules, by its [library for quantities](https://kubernetes.io/docs/reference/using-api/cel/).
 fn schema(rules: &Rules) -> serde_json::Value {
@@ -233,6 +254,11 @@ impl Count {
     /// A count that the program itself names.
     pub const fn new(count: u32) -> Self {
         Self(count)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
     }
 
     /// Reads a whole number.

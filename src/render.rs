@@ -85,7 +85,7 @@ fn rendered(
             refuse(folders, &object, "Rendered", &violations, now)?;
             Ok(Rendered::Wrong(violations))
         }
-        Err(Unrendered::Broken(error)) => Err(error.into()),
+        Err(Unrendered::Broken(error)) => Err(error),
         Err(Unrendered::Unknown(error)) => later(format!("cannot look for what the request refers to: {error:#}")),
     }
 }

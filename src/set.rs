@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::document::Node;
 use crate::known::{Need, Source};
-use crate::outputs::{Outputs, Unrendered};
+use crate::outputs::{Claim, Outputs, Unrendered};
 use crate::promise::{PARENT, id_field};
 use crate::request::Identity;
 use crate::violation::{Refusal, Violation};
@@ -34,8 +34,8 @@ pub struct Verdict {
 struct Known {
     index: usize,
     identity: Identity,
-    /// The files that it has, with the repository, and its accounts.
-    claims: BTreeSet<String>,
+    /// The files that it has, with the repository, and its accounts; and what one claims that is not its id.
+    claims: BTreeMap<String, Option<Claim>>,
     /// What others name it by.
     own: Need,
     parent: Option<Need>,
@@ -54,7 +54,7 @@ pub fn check(items: &[Item<'_>], config: &Config, source: &dyn Source) -> Vec<Ve
             Err(Unrendered::Wrong(faults)) => verdict.faults = faults,
             Err(unrendered) => {
                 let why = match unrendered {
-                    Unrendered::Broken(error) => format!("{error}: our bug"),
+                    Unrendered::Broken(error) => format!("{error:#}: our bug"),
                     Unrendered::Unknown(error) => format!("cannot look for what it refers to: {error:#}"),
                     Unrendered::Wrong(_) => unreachable!("matched before"),
                 };
@@ -75,11 +75,21 @@ pub fn check(items: &[Item<'_>], config: &Config, source: &dyn Source) -> Vec<Ve
 
 impl Known {
     fn new(index: usize, identity: Identity, outputs: Outputs) -> Self {
-        let Outputs { manifests: _, repositories, accounts, warnings: _, id, relations, status: _ } = outputs;
+        let Outputs {
+            manifests: _,
+            destinations: _,
+            repositories,
+            accounts,
+            claims: mut shared,
+            warnings: _,
+            id,
+            relations,
+            status: _,
+        } = outputs;
         let files = repositories.iter().flat_map(|(role, tree)| tree.paths().map(move |path| (role, path)));
         let claims = files
-            .map(|(role, path)| format!("{} {path}", role.as_str()))
-            .chain(accounts.made.iter().map(|name| format!("account {}", name.as_str().to_lowercase())))
+            .map(|(role, path)| (format!("{} {path}", role.as_str()), shared.remove(path)))
+            .chain(accounts.made.iter().map(|name| (format!("account {}", name.as_str().to_lowercase()), None)))
             .collect();
         let own = Need::Request { kind: identity.kind.clone(), id };
         let parent = relations.into_iter().find(|relation| relation.path == PARENT).map(|parent| parent.need);
@@ -92,7 +102,7 @@ fn doubles(items: &[Item<'_>], known: &[Known]) -> Vec<(usize, String, Refusal)>
     let (mut objects, mut claims) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
     for (place, request) in known.iter().enumerate() {
         objects.entry(&request.identity).or_default().push(place);
-        for claim in &request.claims {
+        for claim in request.claims.keys() {
             claims.entry(claim).or_default().push(place);
         }
     }
@@ -110,16 +120,25 @@ fn doubles(items: &[Item<'_>], known: &[Known]) -> Vec<(usize, String, Refusal)>
         }
     }
     let mut told = BTreeSet::new();
-    for same in claims.values() {
-        for (a, b) in each_with_another(same) {
+    for (claim, same) in claims {
+        for (a, b) in each_with_another(&same) {
             let (request, other) = (&known[a], &known[b]);
             if request.identity == other.identity || !told.insert(a) {
                 continue;
             }
-            let message =
-                format!("`{}` is also that of {}, in {}", request.own.id(), other.identity, items[other.index].place);
-            let refusal = Refusal::new("taken", message).help("give one of the two another id");
-            found.push((request.index, id_field(&request.identity).to_owned(), refusal));
+            let place = &items[other.index].place;
+            let (field, refusal) = match &request.claims[claim] {
+                Some(Claim { field, what }) => {
+                    let message = format!("{what} belongs to {} too, in {place}", other.identity);
+                    (field.clone(), Refusal::new("taken", message).help("use another in one of the two"))
+                }
+                None => {
+                    let message = format!("`{}` is also that of {}, in {place}", request.own.id(), other.identity);
+                    let refusal = Refusal::new("taken", message).help("give one of the two another id");
+                    (id_field(&request.identity).to_owned(), refusal)
+                }
+            };
+            found.push((request.index, field, refusal));
         }
     }
     found
@@ -174,9 +193,8 @@ fn shown(circle: &[&Need], from: usize) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::known::{Answer, Known as Answers, Source};
+    use crate::known::{Answer, Known as Answers, Others, Source};
     use crate::promise::need_of;
-    use crate::violation::nearest;
     use std::time::Instant;
 
     /// Who knows those that are given.
@@ -184,10 +202,9 @@ mod tests {
 
     impl Source for Given {
         fn look(&self, needs: &BTreeSet<Need>) -> anyhow::Result<Answers> {
-            let nearest = |id: &str| nearest(id, self.0.iter().map(Need::id)).map(str::to_owned);
             let answer = |need: &Need| match self.0.contains(need) {
-                true => Answer::Found,
-                false => Answer::NotSeen { nearest: nearest(need.id()) },
+                true => Answer::Found(Vec::new()),
+                false => Answer::NotSeen(Others::of(need.id(), self.0.iter().map(Need::id))),
             };
             Ok(Answers(needs.iter().map(|need| (need.clone(), answer(need))).collect()))
         }

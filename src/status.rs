@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The conditions that are ours.
 const CONDITIONS: [&str; 4] = ["Rendered", "Delivered", "Reviewed", "Applied"];
 
+/// The reason of the condition `Delivered` from the claim to the delivery.
+pub const DELIVERING: &str = "Delivering";
+
 /// What a request's status says. Other keys than these are Kratix's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {

@@ -25,7 +25,8 @@
 //! a variant of `Rule`. A field may be left out if its type says what it is then: `Option`, `Vec`, an enum with a
 //! `#[default]`, a struct of such fields.
 //!
-//! For an enum, each variant is a choice, and `#[default]` the one of a request that leaves it out.
+//! For an enum, each variant is a choice, in camel case or, with `#[api(as_written)]` on the enum, as it is; `#[default]` is the
+//! one of a request that leaves it out. It serializes as it is chosen.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -90,13 +91,17 @@ fn derive_struct(input: &DeriveInput, fields: &Fields) -> Result<TokenStream> {
 
 fn derive_enum(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let name = &input.ident;
-    let (mut choices, mut absent) = (Vec::new(), quote!(None));
+    let (mut choices, mut words, mut absent) = (Vec::new(), Vec::new(), quote!(None));
+    let is_written = |rule: &Expr| matches!(rule, Expr::Path(path) if path.path.is_ident("as_written"));
+    let as_written = rules_of(&input.attrs)?.iter().any(is_written);
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
             return Err(Error::new(variant.span(), "a choice has no fields"));
         }
-        let (ident, own) = (&variant.ident, in_camel_case(&variant.ident));
+        let ident = &variant.ident;
+        let own = if as_written { LitStr::new(&ident.to_string(), ident.span()) } else { in_camel_case(ident) };
         choices.push(quote!((#own, Self::#ident)));
+        words.push(quote!(Self::#ident => #own));
         if variant.attrs.iter().any(|attribute| attribute.path().is_ident("default")) {
             absent = quote!(Some(Self::#ident));
         }
@@ -106,6 +111,20 @@ fn derive_enum(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
         impl #name {
             /// Every choice, as requests have it.
             pub const ALL: [(&'static str, Self); #count] = [#(#choices),*];
+        }
+
+        impl crate::api::Choice for #name {
+            fn as_str(&self) -> &'static str {
+                match self {
+                    #(#words),*
+                }
+            }
+        }
+
+        impl serde::Serialize for #name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(crate::api::Choice::as_str(self))
+            }
         }
 
         impl crate::api::Api for #name {

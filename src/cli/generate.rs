@@ -3,12 +3,13 @@
 use super::{WRONG, schema, tell};
 use crate::VERSION;
 use crate::api::{ORDER, WORDS};
+use crate::config::Config;
 use crate::file_tree::write_file;
 use crate::promise::{PROMISES, Promise, find};
 use crate::template::{self, Format};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,8 +19,8 @@ const PROMISE: &str = include_str!("../../manifests/platform/promise.yaml.j2");
 /// What `kubectl apply -k` takes of a Promise's folder.
 const KUSTOMIZATION: &str =
     "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [promise.yaml]\n";
-/// What is behind the plurals of the Promises, in a file that is otherwise written by hand.
-const PLURALS: &str = "# of every Promise, by `goldpath generate`";
+/// What is behind the plurals of the Promises that people write requests of, in a file that is otherwise written by hand.
+const PLURALS: &str = "# of every Promise but the platform's own, by `goldpath generate`";
 /// What is above the folders of the Promises.
 const FOLDERS: &str = "  # Every Promise, by `goldpath generate`.\n";
 /// What is around the table of an API's fields.
@@ -77,12 +78,25 @@ fn regenerate(path: PathBuf, new: impl FnOnce(&str) -> Option<String>) -> Result
 
 /// A whole Promise: its Pipelines with their rights, and its API.
 fn promise_text(promise: &Promise) -> Result<String> {
-    let plurals = promise.refers_to.iter().map(|kind| find(kind).map(|promise| promise.plural));
-    let context = serde_json::json!({
+    let plurals = |kinds: &[&str], is_of_platform: Option<bool>| {
+        let all = kinds.iter().map(|kind| find(kind)).collect::<Result<Vec<_>, _>>();
+        let all = all.map_err(|refusal| anyhow!(refusal.message))?.into_iter();
+        let wanted = all.filter(|promise| is_of_platform.is_none_or(|wanted| promise.is_of_platform == wanted));
+        anyhow::Ok(wanted.map(|promise| promise.plural).collect::<Vec<_>>())
+    };
+    // Where they count, and nowhere else.
+    let platform = Config::default().platform.namespace;
+    let mut rights = Vec::new();
+    for (is_of_platform, namespace) in [(false, "*"), (true, platform.as_str())] {
+        let resources = plurals(promise.refers_to, Some(is_of_platform))?;
+        rights.extend((!resources.is_empty()).then(|| json!({"namespace": namespace, "resources": resources})));
+    }
+    let context = json!({
         "name": promise.name,
         "version": VERSION,
         "image": format!("localhost/goldpath:{VERSION}"),
-        "refers_to": plurals.collect::<Result<Vec<_>, _>>().map_err(|refusal| anyhow!(refusal.message))?,
+        "rights": rights,
+        "used_by": plurals(promise.used_by, None)?,
     });
     let mut text = template::render(Format::Yaml, "promise", PROMISE, context)? + "  api:\n";
     for line in serde_yaml::to_string(&promise.definition())?.lines() {
@@ -98,7 +112,9 @@ fn with_folders(old: &str) -> Option<String> {
 }
 
 fn with_plurals(old: &str) -> Option<String> {
-    let plurals: Vec<_> = PROMISES.iter().map(|promise| promise.plural).collect();
+    // What is the platform's own, nobody else writes.
+    let plurals: Vec<_> =
+        PROMISES.iter().filter(|promise| !promise.is_of_platform).map(|promise| promise.plural).collect();
     let line = |line: &str| match line.ends_with(PLURALS) {
         true => format!("    resources: [{}] {PLURALS}\n", plurals.join(", ")),
         false => format!("{line}\n"),

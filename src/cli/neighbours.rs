@@ -3,25 +3,47 @@
 use super::Files;
 use super::requests::{self, Source};
 use crate::document::{self, Node};
-use crate::known::{self, Answer, Known, Need};
+use crate::known::{self, Answer, Known, Need, Others};
 use crate::promise::{need_of, parent_of};
 use crate::standing::folders_of_requests;
-use crate::violation::nearest;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-
-/// Requests, by what others name them by, each with its parent.
-type Requests = BTreeMap<Need, Option<Need>>;
+use std::sync::Arc;
 
 /// All that is known here; elsewhere may be more.
 pub(super) struct Neighbours<'a> {
-    given: Requests,
+    given: Requests<'a>,
     workspace: &'a Path,
     /// Read when something is missing that is not given.
-    kept: OnceCell<Requests>,
+    kept: OnceCell<Requests<'a>>,
+}
+
+/// Requests, by what others name them by.
+type Requests<'a> = BTreeMap<Need, Vec<Document<'a>>>;
+
+/// A request that is given, or one that was read to be looked at.
+enum Document<'a> {
+    Given(&'a Node),
+    Read(Arc<Node>),
+}
+
+impl Document<'_> {
+    fn node(&self) -> &Node {
+        match self {
+            Self::Given(node) => node,
+            Self::Read(node) => node,
+        }
+    }
+
+    fn shared(&self) -> Arc<Node> {
+        match self {
+            Self::Given(node) => Arc::new((*node).clone()),
+            Self::Read(node) => Arc::clone(node),
+        }
+    }
 }
 
 impl<'a> Neighbours<'a> {
@@ -29,50 +51,62 @@ impl<'a> Neighbours<'a> {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn read(sources: &[Source], files: &Files, workspace: &'a Path) -> Result<Self> {
+    pub fn read(sources: &'a [Source], files: &Files, workspace: &'a Path) -> Result<Self> {
         let Files { recursive, with, .. } = files;
         let files = Files { named: with.clone(), files: Vec::new(), recursive: *recursive, with: Vec::new() };
-        let looked_at = requests::read(&files, None)?.sources;
-        for source in &looked_at {
-            let why = source.documents.as_ref().err().map(|fault| fault.message.as_str()).unwrap_or_default();
-            ensure!(source.documents.is_ok(), "cannot look at {}: {why}", source.name);
+        let mut looked_at = Vec::new();
+        for source in requests::read(&files, None)?.sources {
+            match source.documents {
+                Ok(documents) => looked_at.extend(documents.into_iter().map(Arc::new).map(Document::Read)),
+                Err(fault) => bail!("cannot look at {}: {}", source.name, fault.message),
+            }
         }
-        let all = looked_at.iter().chain(sources).flat_map(Source::items);
-        let given = all.filter_map(|item| of_document(item.document)).collect();
-        Ok(Self { given, workspace, kept: OnceCell::new() })
+        let given = sources.iter().flat_map(Source::items).map(|item| Document::Given(item.document));
+        Ok(Self { given: by_need(given.chain(looked_at)), workspace, kept: OnceCell::new() })
     }
 
     /// What the workspace holds; what is damaged there is told by those who are about it.
-    fn kept(&self) -> &Requests {
+    fn kept(&self) -> &Requests<'a> {
         let object = |folder: &Path| -> Option<Node> {
             document::parse(&fs::read(folder.join("input/object.yaml")).ok()?).ok()?.pop()
         };
         self.kept.get_or_init(|| {
             let folders = folders_of_requests(&self.workspace.join("requests")).unwrap_or_default();
-            folders.iter().filter_map(|(folder, _)| of_document(&object(folder)?)).collect()
+            by_need(folders.iter().filter_map(|(folder, _)| Some(Document::Read(Arc::new(object(folder)?)))))
         })
+    }
+
+    fn find(&self, need: &Need) -> Option<&Vec<Document<'a>>> {
+        self.given.get(need).or_else(|| self.kept().get(need))
     }
 }
 
 impl known::Source for Neighbours<'_> {
     fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
         let answer = |need: &Need| {
-            if self.given.contains_key(need) || self.kept().contains_key(need) {
-                return Answer::Found;
+            if let Some(found) = self.find(need) {
+                return Answer::Found(found.iter().map(Document::shared).collect());
             }
             let Need::Request { kind, id } = need;
-            let all = self.given.keys().chain(self.kept().keys());
-            let ids = all.filter(|Need::Request { kind: other, .. }| other == kind).map(Need::id);
-            Answer::NotSeen { nearest: nearest(id, ids).map(str::to_owned) }
+            let all: BTreeSet<_> = self.given.keys().chain(self.kept().keys()).collect();
+            let ids = all.iter().filter(|Need::Request { kind: other, .. }| other == kind).map(|need| need.id());
+            Answer::NotSeen(Others::of(id, ids))
         };
         Ok(Known(needs.iter().map(|need| (need.clone(), answer(need))).collect()))
     }
 
     fn parent(&self, need: &Need) -> Option<Need> {
-        self.given.get(need).or_else(|| self.kept().get(need))?.clone()
+        parent_of(self.find(need)?.first()?.node())
     }
 }
 
-fn of_document(document: &Node) -> Option<(Need, Option<Need>)> {
-    Some((need_of(document)?, parent_of(document)))
+/// Documents, in their order, by what others name them by.
+fn by_need<'a>(documents: impl Iterator<Item = Document<'a>>) -> Requests<'a> {
+    let mut requests = Requests::new();
+    for document in documents {
+        if let Some(need) = need_of(document.node()) {
+            requests.entry(need).or_default().push(document);
+        }
+    }
+    requests
 }

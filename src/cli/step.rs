@@ -8,18 +8,22 @@
 use super::{ConfigArgs, SERVICE_ACCOUNT};
 use crate::cluster::ServiceAccount;
 use crate::commit::{self, Task};
+use crate::config::{Config, Loaded};
+use crate::document::{self, Node};
 use crate::http::at_once;
-use crate::known::{Answer, Known, Need, Nobody, Source};
+use crate::known::{Answer, Known, Need, Nobody, Others, Source};
 use crate::kratix::Folders;
 use crate::outcome::{Action, Extent};
-use crate::promise::find;
+use crate::promise::{find, has_its_id};
 use crate::render;
 use crate::track;
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Check a request and render what it asks for
 #[derive(Parser)]
@@ -106,7 +110,8 @@ pub(super) fn run(name: &str) -> Option<Result<ExitCode>> {
 }
 
 fn render(Render { folders, config }: &Render) -> Result<Vec<String>> {
-    Ok(render::run(folders, config.load_as_step().as_ref(), source().as_ref(), commit::now()?)?.lines())
+    let config = config.load_as_step();
+    Ok(render::run(folders, config.as_ref(), source(config.as_ref()).as_ref(), commit::now()?)?.lines())
 }
 
 fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<String>> {
@@ -115,27 +120,58 @@ fn commit(Commit { folders, config, action, dry_run }: &Commit) -> Result<Vec<St
 }
 
 /// Who knows what a request refers to: the API server, or nobody outside of a cluster.
-fn source() -> Box<dyn Source> {
+fn source<'c>(config: Loaded<'c>) -> Box<dyn Source + 'c> {
     match ServiceAccount::find(Path::new(SERVICE_ACCOUNT)) {
-        Some(account) => Box::new(Cluster(account)),
+        Some(account) => Box::new(Cluster { account, config: config.ok() }),
         None => Box::new(Nobody),
     }
 }
 
 /// What the API server knows, as far as the account of a Pipeline may ask it.
-struct Cluster(ServiceAccount);
+struct Cluster<'c> {
+    account: ServiceAccount,
+    config: Option<&'c Config>,
+}
 
-impl Source for Cluster {
+impl Source for Cluster<'_> {
     fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
         let needs: Vec<_> = needs.iter().cloned().collect();
-        let known = at_once(8, &needs, |need| {
-            let Need::Request { kind, id } = need;
-            let promise = find(kind.as_str()).map_err(|refusal| anyhow!("{}", refusal.message))?;
-            let answer = if self.0.has(&promise.address(), promise.id, id)? { Answer::Found } else { Answer::Absent };
-            anyhow::Ok((need.clone(), answer))
-        })?;
+        let known = at_once(8, &needs, |need| anyhow::Ok((need.clone(), self.answer(need)?)))?;
         Ok(Known(known.into_iter().collect()))
     }
+}
+
+impl Cluster<'_> {
+    fn answer(&self, need: &Need) -> Result<Answer> {
+        let Need::Request { kind, id } = need;
+        let promise = find(kind.as_str()).map_err(|refusal| anyhow!("{}", refusal.message))?;
+        let platform = self.config.map(|config| config.platform.namespace.as_str());
+        let namespace = platform.filter(|_| promise.is_of_platform);
+        let mut found = Vec::new();
+        self.account.list(&promise.address(), namespace, Some((promise.id, id)), |item| {
+            found.push(Arc::new(read(item)?));
+            Ok(())
+        })?;
+        if !found.is_empty() {
+            return Ok(Answer::Found(found));
+        }
+        let mut ids = BTreeSet::new();
+        // There are few of the platform's own.
+        if promise.is_of_platform {
+            self.account.list(&promise.address(), namespace, None, |item| {
+                let object = read(item)?;
+                ids.extend(
+                    object.at(promise.id).and_then(Node::as_str).filter(|_| has_its_id(&object)).map(str::to_owned),
+                );
+                Ok(())
+            })?;
+        }
+        Ok(Answer::Absent(Others::of(id, ids.iter().map(String::as_str))))
+    }
+}
+
+fn read(item: &RawValue) -> Result<Node> {
+    document::parse_file(item.get().as_bytes())?.pop().context("an object of a list is empty")
 }
 
 const fn extent(extent: Extent, dry_run: bool) -> Extent {
@@ -153,7 +189,7 @@ fn track(Track { folders, config, action, dry_run }: &Track) -> Result<Vec<Strin
 fn claim(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
     let (config, now) = (config.load_as_step(), commit::now()?);
     let task = Task { action: Action::Configure, extent: extent(Extent::Claim, *dry_run), with_diff: false };
-    let rendered = render::run(folders, config.as_ref(), source().as_ref(), now)?;
+    let rendered = render::run(folders, config.as_ref(), source(config.as_ref()).as_ref(), now)?;
     if folders.is_stopped() {
         return Ok(rendered.lines());
     }
@@ -168,7 +204,7 @@ fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<Strin
     }
     let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Configure);
     let task = Task { action, extent: Extent::Whole, with_diff: false };
-    let rendered = render::run_for_repositories(folders, config.as_ref(), source().as_ref(), now)?;
+    let rendered = render::run_for_repositories(folders, config.as_ref(), source(config.as_ref()).as_ref(), now)?;
     if folders.is_stopped() {
         return Ok(rendered.lines());
     }

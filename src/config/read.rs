@@ -2,7 +2,7 @@
 
 use super::{
     Config, ContainerDefaults, Defaults, Delivery, Faulty, GitRemote, GiteaRemote, IsGenerated, Location, NamedFile,
-    Network, Patience, Propagate, QuotaDefaults, Remote, Resources, Source, default_username,
+    Network, Patience, Platform, Propagate, QuotaDefaults, Remote, Resources, Source, StateStore, default_username,
 };
 use crate::config::review::Backend;
 use crate::document::{self, Node, Value};
@@ -10,7 +10,7 @@ use crate::fields::{self, Fields, one_of, wrong_type};
 use crate::file_tree::RelativePath;
 use crate::names::{
     Addresses, BranchName, DisplayName, Domain, Email, GroupPrefix, Label, MetadataKey, NamespaceName, RepositoryName,
-    Username,
+    SubdomainName, TeamId, Username,
 };
 use crate::outcome::Author;
 use crate::outputs::Role;
@@ -55,6 +55,18 @@ pub fn read(text: &[u8], source: &Source, is_generated: IsGenerated) -> Result<C
         let group_prefix = config.object("access", |access| access.optional("groupPrefix", GroupPrefix::parse));
         let defaults = config.object("defaults", |defaults| Some(read_defaults(defaults)));
         let network = config.object("network", |network| Some(read_network(network)));
+        let platform = config.object("platform", |platform| {
+            let usual = Platform::default();
+            Some(Platform {
+                namespace: platform.optional("namespace", NamespaceName::parse).unwrap_or(usual.namespace),
+                owner: platform.optional("owner", TeamId::parse).unwrap_or(usual.owner),
+                flux_namespace: platform
+                    .optional("fluxNamespace", NamespaceName::parse)
+                    .unwrap_or(usual.flux_namespace),
+            })
+        });
+        let state_stores = config.objects("stateStores", 100, read_store).into_iter().collect();
+        let prune_namespaces = config.object("applications", |all| all.value("pruneNamespaces", parse_bool));
         let propagate = config.object("propagate", |propagate| {
             let labels = propagate.texts("labels", 20, |key| MetadataKey::parse(key)?.free());
             let annotations = propagate.texts("annotations", 20, |key| MetadataKey::parse_annotation(key)?.free());
@@ -110,6 +122,9 @@ pub fn read(text: &[u8], source: &Source, is_generated: IsGenerated) -> Result<C
             group_prefix: group_prefix.unwrap_or_default(),
             defaults: defaults.unwrap_or_default(),
             network: network.unwrap_or_default(),
+            platform: platform.unwrap_or_default(),
+            state_stores,
+            prune_namespaces: prune_namespaces.unwrap_or_default(),
             author: author.unwrap_or_default(),
             trailers: trailers.unwrap_or_default(),
             catalog_index: catalog_index.unwrap_or(built_in.catalog_index),
@@ -160,6 +175,31 @@ fn read_network(network: &mut Fields<'_, '_>) -> Network {
         allow_from: network.texts("allowFrom", 100, NamespaceName::parse),
         allow_to: network.texts("allowTo", 100, Addresses::parse),
     }
+}
+
+/// A store of Kratix's, by its name.
+fn read_store(store: &mut Fields<'_, '_>) -> Option<(String, StateStore)> {
+    let name = store.required("name", SubdomainName::parse);
+    let path = store.optional("path", |text| match text.trim_matches('/') {
+        "" => Ok(String::new()),
+        path => RelativePath::parse(path).map(String::from).map_err(|error| Refusal::new("path", format!("{error:#}"))),
+    });
+    let (path, secret) = (path.unwrap_or_default(), store.optional("secret", SubdomainName::parse));
+    let parsed = if store.has("bucketName") {
+        let bucket_name = store.required("bucketName", SubdomainName::parse);
+        let endpoint = store.required("endpoint", |text| Ok(quote(text).trim_matches('`').to_owned()));
+        let insecure = store.value("insecure", parse_bool).unwrap_or_default();
+        StateStore::Bucket { bucket_name: bucket_name?, endpoint: endpoint?, insecure, path, secret }
+    } else {
+        let url = store.required("url", |text| match Url::parse(text) {
+            Ok(url) if url.password().is_none() && matches!(url.scheme(), "https" | "http" | "ssh") => Ok(url.into()),
+            _ => Err(Refusal::new("url", format!("{} is no address of a git repository", quote(text)))
+                .help("write it as in `https://git.example.com/platform/state.git`, without a password")),
+        });
+        let branch = store.optional("branch", BranchName::parse).unwrap_or_default();
+        StateStore::Git { url: url?, branch, path, secret }
+    };
+    Some((name?.into(), parsed))
 }
 
 fn read_defaults(defaults: &mut Fields<'_, '_>) -> Defaults {

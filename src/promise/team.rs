@@ -1,20 +1,21 @@
 //! Team: a namespace, an organisation, and the people in them.
 
-mod render;
-mod request;
+pub(super) mod render;
+pub(super) mod request;
 mod validated;
 
 use super::Promise;
 use crate::api::Api;
 use crate::config::Config;
-use crate::known::{Known, Stop};
+use crate::known::{Known, Need, Stop};
+use crate::names::{Kind, TeamId};
 use crate::outputs::Outputs;
 use crate::request::Request;
 
 /// Team's line in the table.
 pub const PROMISE: Promise = Promise {
     name: "team",
-    kind: "Team",
+    kind: KIND,
     plural: "teams",
     short_name: "tm",
     about: "A team of people: its namespace, its organisation in Gitea, its entry in the catalog",
@@ -23,9 +24,21 @@ pub const PROMISE: Promise = Promise {
     check: |spec, config| request::parse(spec, config).err().unwrap_or_default(),
     generate,
     id: "spec.id",
-    refers_to: &["Team"],
+    fixed: "spec.id",
+    name_schema: None,
+    is_of_platform: false,
+    refers_to: &[KIND],
+    used_by: &[],
+    names: |_| Vec::new(),
     place_of: render::place_of,
 };
+
+const KIND: &str = "Team";
+
+/// Who needs a Team.
+pub(super) fn need_of(id: &TeamId) -> Need {
+    Need::Request { kind: Kind::parse(KIND).expect("a constant"), id: id.to_string() }
+}
 
 fn generate(request: &Request<'_>, known: &Known, config: &Config) -> Result<Outputs, Stop> {
     let spec = request::parse(request.spec, config)?;

@@ -11,7 +11,7 @@ use crate::diff::FileDiff;
 use crate::file_tree::{FileTree, RelativePath};
 use crate::outcome::{Change, ChangeKind, Owner, Undelivered};
 use crate::outputs::Role;
-use crate::promise::{self};
+use crate::promise::{self, Place};
 use crate::request::Identity;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -450,12 +450,13 @@ pub fn parse(path: &RelativePath, content: &[u8]) -> Result<Inventory> {
     Ok(inventory)
 }
 
-/// The id by which a request of this kind can have a file in such a repository. Never what Gitea, tools, and we keep beside.
-fn id_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<&'p str> {
+/// What the path of a file says that a request of this kind can have in such a repository. Never what Gitea, tools, and we keep
+/// beside.
+fn place_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Option<Place<'p>> {
     promise::find(request.kind.as_str())
         .ok()
         .filter(|_| !path.is_hidden())
-        .and_then(|promise| Some((promise.place_of)(role, path)?.id))
+        .and_then(|promise| (promise.place_of)(role, path))
 }
 
 /// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.
@@ -466,8 +467,9 @@ fn refuse_renamed(
     (inventory, owned): (&RelativePath, &BTreeSet<RelativePath>),
     files: &FileTree,
 ) -> Result<(), Unplanned> {
-    let Some(new) = files.paths().find_map(|path| id_of(role, request, path)) else { return Ok(()) };
-    let of_another = |path: &RelativePath| id_of(role, request, path).filter(|old| *old != new).map(str::to_owned);
+    let fixed = |path| place_of(role, request, path)?.fixed;
+    let Some(new) = files.paths().find_map(fixed) else { return Ok(()) };
+    let of_another = |path| fixed(path).filter(|old| *old != new).map(str::to_owned);
     let Some(old) = owned.iter().find_map(of_another) else { return Ok(()) };
     // Unless somebody has written another's files into its inventory.
     let mut suspects = BTreeSet::new();
@@ -476,7 +478,7 @@ fn refuse_renamed(
     }
     suspects.remove(inventory);
     refuse_shared(tree, inventory, owned, &suspects)?;
-    Err(Unplanned::Renamed(promise::id_field(request), old, new.to_owned()))
+    Err(Unplanned::Renamed(promise::fixed_field(request), old, new.to_owned()))
 }
 
 /// Refuses an inventory that lists what no request of its kind has.
@@ -489,7 +491,7 @@ pub fn refuse_impossible(
     inventory: &RelativePath,
     listed: &BTreeSet<RelativePath>,
 ) -> Result<()> {
-    let impossible: Vec<_> = listed.iter().filter(|path| id_of(role, request, path).is_none()).collect();
+    let impossible: Vec<_> = listed.iter().filter(|path| place_of(role, request, path).is_none()).collect();
     let Some(paths) = summary(&impossible) else { return Ok(()) };
     bail!(
         "the inventory `{inventory}` is not believed: it lists {paths}, which no {} has in {}; restore it from the \

@@ -11,7 +11,7 @@ use crate::file_tree::FileTree;
 use crate::known;
 use crate::kratix::Folders;
 use crate::outcome::{Action, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered};
-use crate::outputs::{Outputs, Role, Unrendered};
+use crate::outputs::{Claims, Outputs, Role, Unrendered};
 use crate::promise::id_field;
 use crate::render::{self, Rendered};
 use crate::repository::Batch;
@@ -168,7 +168,7 @@ impl Job<'_> {
         let mut outputs = match (self.task.action, crate::generate_with(document, self.config, self.source)) {
             (Action::Delete, _) => Outputs::nothing(),
             (_, Ok((_, outputs))) => outputs,
-            (_, Err(Unrendered::Broken(error))) => return Err(error.into()),
+            (_, Err(Unrendered::Broken(error))) => return Err(error),
             (_, Err(Unrendered::Unknown(error))) => return Err(error),
             (_, Err(Unrendered::Wrong(faults))) => {
                 if !is_dry {
@@ -190,7 +190,7 @@ impl Job<'_> {
                 Some(found) => found,
                 None => commit::preview(self.config, begun.delivery.clone())?,
             };
-            begun.report.take(found);
+            begun.report.take(found, &begun.delivery.claims);
             return Ok(Ok(begun));
         }
         if let Some(Ok(outcomes)) = &begun.staged {
@@ -241,7 +241,7 @@ impl Job<'_> {
         committed: &Result<BTreeMap<Role, Option<String>>, String>,
         source: &str,
     ) -> Result<Report> {
-        let Begun { mut report, folders, before, staged, is_done, .. } = begun;
+        let Begun { mut report, folders, before, staged, is_done, delivery } = begun;
         let is_deletion = self.task.action == Action::Delete;
         let folder = folders.input.parent().context("it has no folder")?;
         if !is_deletion && self.task.extent == Extent::Whole {
@@ -254,7 +254,8 @@ impl Job<'_> {
             return Ok(report);
         }
         let config = Ok(self.config);
-        let refusal = staged.as_ref().and_then(|staged| staged.as_ref().err()?.refusal(id_field(&report.request)));
+        let id = id_field(&report.request);
+        let refusal = staged.as_ref().and_then(|staged| staged.as_ref().err()?.refusal(id, &delivery.claims));
         let result = match staged {
             _ if let Some(refusal) = refusal => {
                 commit::refuse_unrendered(&folders, &refusal, self.now)?;
@@ -333,10 +334,10 @@ fn is_delivered(folders: &Folders, status: &Status) -> bool {
 
 impl Report {
     /// Takes what a dry run has found.
-    fn take(&mut self, found: Result<BTreeMap<Role, Outcome>, Undelivered>) {
+    fn take(&mut self, found: Result<BTreeMap<Role, Outcome>, Undelivered>, claims: &Claims) {
         match found {
             Ok(outcomes) => self.repositories = outcomes,
-            Err(error) => match error.refusal(id_field(&self.request)) {
+            Err(error) => match error.refusal(id_field(&self.request), claims) {
                 Some(refusal) => {
                     self.manifests = Manifests::default();
                     self.refuse(refusal);

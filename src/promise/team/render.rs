@@ -126,7 +126,7 @@ pub fn place_of(role: RepositoryRole, path: &RelativePath) -> Option<Place<'_>> 
             (id, path.as_str().strip_suffix(file)?.strip_suffix('/'))
         }
     };
-    TeamId::is_form(id).then_some(Place { id, module })
+    TeamId::is_form(id).then_some(Place { fixed: Some(id), module })
 }
 
 /// Identities and ids are names by their types: every path made of them is one.
@@ -188,7 +188,7 @@ impl GiteaTeam {
 }
 
 /// Kubernetes' own roles for people in a namespace.
-fn cluster_role(role: Role) -> &'static str {
+pub(in crate::promise) fn cluster_role(role: Role) -> &'static str {
     match role {
         Role::Admin => "admin",
         Role::Maintainer | Role::Developer => "edit",
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_team_has_its_entity_and_its_root_module_and_nothing_else() {
-        let id_of = |role, path: &str| Some(place_of(role, &RelativePath::parse(path).unwrap())?.id.to_owned());
+        let id_of = |role, path: &str| Some(place_of(role, &RelativePath::parse(path).unwrap())?.fixed?.to_owned());
         // A name that is reserved today may have been an id.
         for id in ["alpha", "a-1", "gitea-actions"] {
             assert_eq!(id_of(RepositoryRole::Catalog, &format!("teams/{id}.yaml")).as_deref(), Some(id));
@@ -211,7 +211,7 @@ mod tests {
         }
         let main = RelativePath::parse("teams/a-1/main.tf").unwrap();
         let module = Some("teams/a-1");
-        assert_eq!(place_of(RepositoryRole::Infrastructure, &main), Some(Place { id: "a-1", module }));
+        assert_eq!(place_of(RepositoryRole::Infrastructure, &main), Some(Place { fixed: Some("a-1"), module }));
         let names = ["Teams/a.yaml", "teams/A.yaml", "teams/a.yml", "teams/a.YAML", "teams/.yaml", "teams/-a.yaml"];
         let places = ["teams/a/b.yaml", "a.yaml", "x/teams/a.yaml", "teams/\u{430}.yaml", "teams/a/main.tf"];
         for path in names.into_iter().chain(places) {

@@ -7,11 +7,10 @@ use crate::api::Api;
 use crate::config::Config;
 use crate::document::Node;
 use crate::fields;
-use crate::known::{Need, Relation};
-use crate::names::{Description, DisplayName, Email, Kind, TeamId, Username};
+use crate::known::Relation;
+use crate::names::{Description, DisplayName, Email, NamespaceName, TeamId, Username};
 use crate::quantity::{Bytes, Count, Cpu};
 use crate::violation::Violation;
-use serde::Serialize;
 
 /// What a Team is to be.
 #[derive(Debug, Api)]
@@ -38,16 +37,15 @@ pub struct TeamSpec {
     /// The ids of the Teams whose namespaces may connect to this one's.
     #[api(Max(100), Unique, Another { own: "id", kind: "Team" })]
     pub allow_network_from: Vec<TeamId>,
+    /// The namespaces whose requests may name the Team, beside its own: who may write requests there deploys in its name.
+    #[api(Max(100), Unique)]
+    pub request_namespaces: Vec<NamespaceName>,
 }
 
 impl TeamSpec {
     /// The other Teams that it names.
     pub fn relations(&self) -> Vec<Relation> {
-        let kind = Kind::parse("Team").expect("a constant");
-        let relation = |path: String, id: &TeamId| {
-            let need = Need::Request { kind: kind.clone(), id: id.to_string() };
-            Relation { path, need, rule: "unknown-team" }
-        };
+        let relation = |path: String, id: &TeamId| Relation { path, need: super::need_of(id), rule: "unknown-team" };
         let neighbours = self.allow_network_from.iter().enumerate();
         let neighbours = neighbours.map(|(n, id)| relation(format!("spec.allowNetworkFrom[{n}]"), id));
         self.parent.iter().map(|id| relation("spec.parent".to_owned(), id)).chain(neighbours).collect()
@@ -78,8 +76,7 @@ pub enum Role {
 }
 
 /// Who sees an organisation in Gitea.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Api)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Api)]
 pub enum Visibility {
     /// Everybody.
     #[default]

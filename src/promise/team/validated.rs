@@ -54,8 +54,19 @@ pub struct ValidatedQuota {
 /// Completes a Team from the platform's configuration; members and ids are sorted, so that their
 /// order in the request changes nothing.
 pub fn validate(spec: TeamSpec, propagated: Propagated, config: &Config) -> ValidatedTeam {
-    let TeamSpec { id, name, email, description, parent, mut members, quota, visibility, mut allow_network_from } =
-        spec;
+    // Who may name the Team is for those who do.
+    let TeamSpec {
+        id,
+        name,
+        email,
+        description,
+        parent,
+        mut members,
+        quota,
+        visibility,
+        mut allow_network_from,
+        request_namespaces: _,
+    } = spec;
     members.sort_by(|a, b| (a.role, &a.username).cmp(&(b.role, &b.username)));
     allow_network_from.sort();
     let defaults = &config.defaults.quota;
