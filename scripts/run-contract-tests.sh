@@ -73,7 +73,7 @@ promises=(promises/*/)
 promises=("${promises[@]%/}")
 catalogs=(promises/*/cases/*/expected/catalog)
 [ ${#catalogs[@]} -gt 0 ] || fail "there is no golden catalog"
-manifests=(promises/*/cases/*/expected/requests/*/*/*/output/*.yaml)
+manifests=(promises/*/cases/*/expected/requests/*/*/*/output/{,*/}*.yaml)
 [ ${#manifests[@]} -gt 0 ] || fail "there is no golden manifest"
 modules=()
 for file in promises/*/cases/*/expected/infrastructure/*/*/main.tf; do modules+=("${file%/main.tf}"); done
@@ -104,9 +104,10 @@ kubernetes() {
   local promise
   for promise in "${promises[@]}"; do
     node $tests/kubernetes/requests.mjs "$promise" "$namespace"
-    node $tests/kubernetes/scalars.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" "$promise" "$namespace"
     node $tests/kubernetes/random.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" "$promise" "$namespace" ${GOLDPATH_TEST_SEED:+"$GOLDPATH_TEST_SEED"}
   done
+  # One reader reads the scalars of all kinds.
+  node $tests/kubernetes/scalars.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" promises/team "$namespace"
   TMPDIR=$work node $tests/kubernetes/platform.mjs "$namespace" promises/*/
   node $tests/kubernetes/manifests.mjs "${manifests[@]}"
   node $tests/kubernetes/groups.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath"

@@ -6,6 +6,7 @@
 
 use crate::document::{Node, Value as Written};
 use crate::fields::{self, Fields};
+use crate::text::quote;
 use crate::violation::{Refusal, Violation};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -286,12 +287,26 @@ impl<T: Api> Api for Option<T> {
     }
 }
 
+/// The words of a text, as a list has them: at most five.
+fn words(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().map(|word| quote(word).replace('`', "\"")).collect();
+    let more = if words.len() > 5 { ", …" } else { "" };
+    format!("{}{more}", words[..words.len().min(5)].join(", "))
+}
+
 impl<T: Api> Api for Vec<T> {
     fn schema() -> Value {
         json!({"type": "array", "items": T::schema()})
     }
 
     fn read(node: &Node, path: &str, faults: &mut Vec<Violation>) -> Option<Self> {
+        if let Some(text) = node.as_str()
+            && T::schema()["type"] == "string"
+        {
+            let refusal = fields::wrong_type(node, "a list").help(format!("write `[{}]`, each by itself", words(text)));
+            faults.push(refusal.at(path, Some(node.span)));
+            return Some(Self::new());
+        }
         Some(fields::items(node, path, faults, T::read))
     }
 

@@ -199,23 +199,11 @@ pub fn items<'n, T>(
     mut each: impl FnMut(&'n Node, &str, &mut Vec<Violation>) -> Option<T>,
 ) -> Vec<T> {
     let Value::List(items) = &node.value else {
-        let refusal = wrong_type(node, "a list");
-        let refusal = match node.as_str().map(words) {
-            Some(words) => refusal.help(format!("write `[{words}]`, each by itself")),
-            None => refusal,
-        };
-        faults.push(refusal.at(path, Some(node.span)));
+        faults.push(wrong_type(node, "a list").at(path, Some(node.span)));
         return Vec::new();
     };
     let items = items.iter().enumerate();
     items.filter_map(|(index, item)| each(item, &format!("{path}[{index}]"), faults)).collect()
-}
-
-/// The words of a text, as a list has them: at most five.
-fn words(text: &str) -> String {
-    let words: Vec<_> = text.split_whitespace().map(|word| quote(word).replace('`', "\"")).collect();
-    let more = if words.len() > 5 { ", …" } else { "" };
-    format!("{}{more}", words[..words.len().min(5)].join(", "))
 }
 
 /// A list of more than `max`.

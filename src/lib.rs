@@ -86,8 +86,17 @@ pub fn generate<'n>(object: &'n Node, known: &Known, config: &Config) -> Result<
         faults.extend((promise.check)(request.spec, config));
         return Err(faults.into());
     }
-    let outputs = (promise.generate)(&request, known, config)?;
-    Ok((request, outputs))
+    match (promise.generate)(&request, known, config) {
+        Ok(outputs) => Ok((request, outputs)),
+        // What is wrong beside the spec has its place too.
+        Err(Stop::Wrong(mut faults)) => {
+            for fault in faults.iter_mut().filter(|fault| fault.span.is_none() && !fault.path.is_empty()) {
+                fault.span = object.at(&fault.path).map(|node| node.span);
+            }
+            Err(Stop::Wrong(faults))
+        }
+        Err(stop) => Err(stop),
+    }
 }
 
 /// The same with all that the request refers to, which `source` looks for.

@@ -455,10 +455,6 @@ fn write_quoted(out: &mut String, text: &str) {
 }
 
 #[cfg(test)]
-#[path = "../tests/support/hostile.rs"]
-mod hostile;
-
-#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
@@ -469,7 +465,7 @@ mod tests {
 
     /// Every hostile text but those that no text of a user's may be.
     fn hostile() -> Vec<&'static str> {
-        hostile::HOSTILE.iter().copied().filter(|text| !text.contains([BEGIN, END])).collect()
+        crate::template::hostile::HOSTILE.iter().copied().filter(|text| !text.contains([BEGIN, END])).collect()
     }
 
     fn print(source: &str, context: Json) -> Result<Vec<Json>, String> {
@@ -601,7 +597,7 @@ mod tests {
         fn what_is_written_is_read_the_same(value in any_json()) {
             let object = json!({"a": value});
             let printed = print("a: {{ a }}", object.clone()).unwrap();
-            prop_assert_eq!(&printed, &[object.clone()]);
+            prop_assert_eq!(&printed, std::slice::from_ref(&object));
             let text = to_yaml(&printed);
             let read = Json::deserialize(serde_yaml::Deserializer::from_str(&text)).unwrap();
             prop_assert_eq!(&read, &object, "{}", text);

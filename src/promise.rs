@@ -96,13 +96,16 @@ impl Promise {
         let column = |name: &str, path: &str, r#type: &str| json!({"name": name, "jsonPath": path, "type": r#type});
         let mut columns: Vec<_> = self.columns.iter().map(|(name, path)| column(name, path, "string")).collect();
         columns.push(column("Age", ".metadata.creationTimestamp", "date"));
+        let mut spec = without_words((self.spec)());
+        // A request without one asks for nothing.
+        spec.as_object_mut().map(|spec| spec.remove("default"));
         let mut schema = json!({
             "title": self.kind,
             "description": self.about,
             "type": "object",
             "required": ["spec"],
             "properties": {
-                "spec": without_words((self.spec)()),
+                "spec": spec,
                 "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
             },
         });

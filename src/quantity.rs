@@ -199,7 +199,7 @@ impl Cpu {
     /// An amount in billionths as people read it, rounded up to thousandths.
     pub fn shown(value: u128) -> String {
         let thousandths = value.div_ceil(ONE / 1000);
-        if thousandths % 1000 == 0 { (thousandths / 1000).to_string() } else { format!("{thousandths}m") }
+        if thousandths.is_multiple_of(1000) { (thousandths / 1000).to_string() } else { format!("{thousandths}m") }
     }
 }
 
@@ -207,7 +207,7 @@ impl Bytes {
     /// An amount in billionths as people read it, rounded up to mebibytes.
     pub fn shown(value: u128) -> String {
         let mebibytes = value.div_ceil(MEBIBYTE);
-        if mebibytes % 1024 == 0 { format!("{}Gi", mebibytes / 1024) } else { format!("{mebibytes}Mi") }
+        if mebibytes.is_multiple_of(1024) { format!("{}Gi", mebibytes / 1024) } else { format!("{mebibytes}Mi") }
     }
 }
 

@@ -25,7 +25,7 @@ const MAX_FAULTS: usize = 50;
 #[derive(Debug)]
 pub enum Rendered {
     /// Its outputs are written.
-    Done(Outputs),
+    Done(Box<Outputs>),
     /// It is wrong, and its status says so.
     Wrong(Vec<Violation>),
     /// The platform's configuration cannot be used, or what the request refers to cannot be looked for, and Kratix is asked to
@@ -79,7 +79,7 @@ fn rendered(
     match generate_with(&object, config, source) {
         Ok((request, outputs)) => {
             write(&request, &outputs)?;
-            Ok(Rendered::Done(outputs))
+            Ok(Rendered::Done(Box::new(outputs)))
         }
         Err(Unrendered::Wrong(violations)) => {
             refuse(folders, &object, "Rendered", &violations, now)?;

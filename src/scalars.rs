@@ -255,6 +255,8 @@ fn path_of(path: &str, key: &Key) -> String {
     format!("{path}.{}", quote(&key.name).trim_matches('`'))
 }
 
+type Schema = fn() -> serde_json::Value;
+
 /// Values that a platform names for its templates, by words; those that decide something have fields of their own.
 #[derive(Clone, Debug, Default)]
 pub struct Settings(pub serde_json::Map<String, serde_json::Value>);
@@ -262,8 +264,7 @@ pub struct Settings(pub serde_json::Map<String, serde_json::Value>);
 impl Settings {
     const MAX: usize = 100;
     /// The two that are ours, with their schemas.
-    const OWN: [(&str, fn() -> serde_json::Value); 2] =
-        [("maxReplicas", Int::<1, 10_000>::schema), ("disableWorkloads", bool::schema)];
+    const OWN: [(&str, Schema); 2] = [("maxReplicas", Int::<1, 10_000>::schema), ("disableWorkloads", bool::schema)];
 
     /// The most Pods that a component may ask for.
     pub fn max_replicas(&self) -> Option<i64> {

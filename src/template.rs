@@ -324,7 +324,7 @@ impl Page {
 
 #[cfg(test)]
 #[path = "../tests/support/hostile.rs"]
-mod hostile;
+pub(crate) mod hostile;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test")]

@@ -162,7 +162,7 @@ fn check_repository(spec: &ApplicationSpec, check: &mut Check<'_>) {
     let Some(repository) = &spec.repository else { return };
     let node = check.spec.get("repository").unwrap_or(check.spec);
     if let Some(url) = repository.url.as_ref().map(Text::as_str)
-        && !(url.starts_with("https://") && !url.contains(|c: char| c.is_whitespace() || c.is_control()))
+        && (!url.starts_with("https://") || url.contains(|c: char| c.is_whitespace() || c.is_control()))
     {
         let span = node.get("url").unwrap_or(node).span;
         check.fault(
@@ -256,7 +256,7 @@ fn place_instance(
     let is_image =
         |fault: &Violation| ["image", "version", "digest"].iter().any(|field| fault.path == format!("{path}.{field}"));
     let has_wrong_image = check.faults.iter().any(is_image);
-    let here = Site { name, environment, image, has_wrong_image, ports };
+    let here = Site { name, environment, image, has_wrong_image, span: node.span, ports };
     let mut placed = Vec::new();
     for (component, merged) in components.iter().zip(&merged) {
         let Some(component) = component else { continue };

@@ -7,7 +7,7 @@ use std::fs;
 
 /// What is wrong, what is advised, and what somebody writes who follows it: each as what stands under `spec`, after an `id` and
 /// a `name` that are right, or as a whole request.
-const ADVICE: [(&str, &str, &str); 28] = [
+const ADVICE: [(&str, &str, &str); 29] = [
     ("description: 7", "put it in quotes", "description: '7'"),
     ("description: no", "put it in quotes; for a boolean", "description: 'no'"),
     ("quota: {cpu: 1.5}", "put it in quotes", "quota: {cpu: '1.5'}"),
@@ -16,6 +16,11 @@ const ADVICE: [(&str, &str, &str); 28] = [
     ("email: a..b@company.com", "write it as in `alpha@company.com`", "email: alpha@company.com"),
     ("members: [{username: a}, {username: A}]", "keep one of the two", "members: [{username: a}]"),
     ("allowNetworkFrom: [a, a]", "keep one of the two", "allowNetworkFrom: [a]"),
+    (
+        "allowNetworkFrom: beta gamma",
+        "write `[\"beta\", \"gamma\"]`, each by itself",
+        "allowNetworkFrom: [beta, gamma]",
+    ),
     ("members: [{role: admin}]", "add `username:`", "members: [{role: admin, username: a}]"),
     (
         "members: [{username: a, nmae: b}]",

@@ -116,6 +116,8 @@ pub struct Site<'a> {
     pub image: Image<'a>,
     /// Whether that is wrong, which is told there.
     pub has_wrong_image: bool,
+    /// Where the instance is.
+    pub span: Span,
     /// Every component here, with its ports.
     pub ports: BTreeMap<&'a str, BTreeMap<&'a str, (i64, Protocol)>>,
 }
@@ -243,12 +245,12 @@ pub fn place(component: Component, merged: &Node, site: &Site<'_>, check: &mut C
             .or(site.image.digest.filter(|_| component.image.is_none() && component.version.is_none())),
     };
     let image = own.whole();
-    if image.is_none() && !site.has_wrong_image {
-        let (field, what) =
-            if own.name.is_none() { ("image", "no image") } else { ("version", "an image without a version") };
-        let refusal = Refusal::new("required", format!("has {what} in {}", quote(site.name)));
-        at(field, refusal.help("name `image` and `version`, here or in the instance"));
+    let missing = if own.name.is_none() { "image" } else { "version" };
+    let is_own = component.image.is_some();
+    if image.is_none() && is_own {
+        at(missing, Refusal::new("required", "is missing").help("add `version:`, or `digest:`"));
     }
+    let is_missing_above = image.is_none() && !is_own && !site.has_wrong_image;
     let ports = place_ports(&component, merged, &mut at);
     if r#type == ComponentType::Webapp && component.ports.iter().flatten().next().is_none() {
         at(
@@ -284,6 +286,10 @@ pub fn place(component: Component, merged: &Node, site: &Site<'_>, check: &mut C
     if component.metrics.as_ref().is_some_and(|metrics| metrics.port.is_none()) {
         at("metrics.port", Refusal::new("required", "is missing").help("add `port:`"));
     }
+    if is_missing_above {
+        let refusal = Refusal::new("required", format!("is missing, and {} names none of its own", quote(names)));
+        check.fault(site.span, &format!(".{missing}"), refusal.help(format!("add `{missing}:`")));
+    }
     let image = image.filter(|_| check.faults.len() == begin)?;
     Some(Placed { r#type, image, ports, others, least, most, has_budget, resources, component })
 }
@@ -294,11 +300,11 @@ type At<'f> = &'f mut dyn FnMut(&str, Refusal);
 fn check_type(r#type: ComponentType, merged: &Node, at: At<'_>) {
     let has = |name: &&str| merged.get(name).is_some_and(|node| !node.is_null());
     let (refused, what): (&[&str], _) = match r#type {
-        ComponentType::Cron => (&NOT_OF_CRON, "no field of a cron"),
-        _ => (&OF_CRON, "a field of a cron"),
+        ComponentType::Cron => (&NOT_OF_CRON, "no field of a cron".to_owned()),
+        other => (&OF_CRON, format!("a field of a cron, and this is a {}", other.as_str())),
     };
     for name in refused.iter().copied().filter(has) {
-        let refusal = Refusal::new("unknown-field", format!("is {what}, and this is a {}", r#type.as_str()));
+        let refusal = Refusal::new("unknown-field", format!("is {what}"));
         at(name, refusal.help("leave it out, or change `type`"));
     }
     if r#type != ComponentType::Cron {
@@ -578,7 +584,7 @@ fn check_address(
             true => "there is no other component".to_owned(),
             false => format!("the others are {}", known.join(", ")),
         };
-        let message = format!("{} is no component in {}", quote(component.as_str()), quote(site.name));
+        let message = format!("{} is no component", quote(component.as_str()));
         at(
             &format!("{path}.component"),
             Refusal::new("unknown-component", message).help(help).suggest(component.as_str(), names()),

@@ -727,10 +727,10 @@ fn variables(
                 Some((port, _)) => format!("{other}:{port}"),
                 None => other.to_string(),
             };
-            json!({"name": variable.name, "value": literal(&value)})
+            json!({"name": variable.name, "value": value})
         }
         (value, _) => {
-            json!({"name": variable.name, "value": literal(value.as_ref().map_or("", |value| value.as_str()))})
+            json!({"name": variable.name, "value": value.as_ref().map_or("", |value| value.as_str())})
         }
     });
     let secret = secrets.into_iter().flatten().map(|secret| {
@@ -741,11 +741,6 @@ fn variables(
         json!({"name": secret.name, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
     });
     plain.chain(secret).collect()
-}
-
-/// A value that Kubernetes leaves as it is: it puts other variables in place of `$(NAME)`.
-fn literal(value: &str) -> String {
-    value.replace("$(", "$$(")
 }
 
 /// The name of what External Secrets makes for a component. No name of a user's holds two hyphens in a row.

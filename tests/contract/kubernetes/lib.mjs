@@ -57,17 +57,30 @@ export function objectOf(table, row, namespace) {
   return { ...rest, metadata: { name: 'contract', namespace }, ...(row.root ?? { spec: merged }) };
 }
 
+/** The least that a schema takes, with what `example` has of it. */
+function leastOf(schema, example) {
+  if (schema.type !== 'object') return example ?? schema.enum?.[0] ?? (schema.type === 'integer' ? schema.minimum : schema.type === 'array' ? [] : 'u1');
+  return Object.fromEntries((schema.required ?? []).map(name => [name, leastOf(schema.properties[name], example?.[name])]));
+}
+
+/** Whether a mapping has keys of the user's own. */
+export const isMap = schema => schema.type === 'object' && Boolean(schema.additionalProperties || schema['x-kubernetes-preserve-unknown-fields']);
+
 /**
  * The rows that every schema has: each limit, and one beyond; another type, another choice; what is missing, null, unknown, twice.
  * What is beside a value comes from `example`, a right spec.
  */
 function rowsOf(root, example) {
   const rows = [];
+  // What has the same schema is asked once, as a component above and in an instance.
+  const seen = new Set();
   function visit(schema, path, beside, put) {
+    const { description, ...rules } = schema;
+    if (schema.type === 'object' && seen.size === seen.add(JSON.stringify(rules)).size) return;
     const refused = (that, value, message) => rows.push({ that: `${path} ${that}`, spec: put(value), refused: message });
     const accepted = (that, value, accepted = {}) => rows.push({ that: `${path} ${that}`, spec: put(value), accepted });
     const isText = schema.type === 'string' || schema['x-kubernetes-int-or-string'];
-    const [wrong, type] = schema['x-kubernetes-int-or-string'] ? [1.5, 'number'] : schema.type === 'string' ? [7, 'integer'] : ['text', 'string'];
+    const [wrong, type] = schema['x-kubernetes-int-or-string'] ? [1.5, 'number'] : isMap(schema) ? [['text'], 'array'] : schema.type === 'string' ? [7, 'integer'] : ['text', 'string'];
     refused('of another type', wrong, `${path}: Invalid value: "${type}"`);
     if (schema.enum) refused('of no choice', 'another', `${path}: Unsupported value: "another": supported values: ${schema.enum.map(choice => `"${choice}"`).join(', ')}`);
     if (isText && schema.maxLength) refused('too long', '1'.repeat(schema.maxLength + 1), `${path}: Too long: may not be more than ${schema.maxLength} bytes`);
@@ -82,15 +95,21 @@ function rowsOf(root, example) {
     }
     if (schema.type === 'array') {
       const [key] = schema['x-kubernetes-list-map-keys'] ?? [];
-      const item = text => (key ? { [key]: text } : text);
-      const items = length => Array.from({ length }, (_, number) => item(`u${number}`));
+      const named = key ? schema.items.properties[key] : schema.items;
+      const write = [number => `u${number}`, number => `/u${number}`].find(write => !named.pattern || new RegExp(named.pattern).test(write(1)));
+      const least = { ...leastOf(schema.items, beside?.[0]) };
+      const item = number => (key ? { ...least, [key]: write(number) } : schema.items.type === 'object' ? least : schema.items.type === 'integer' ? number + 1 : write(number));
+      const items = length => Array.from({ length }, (_, number) => item(number));
+      visit(schema.items, `${path}[0]`, beside?.[0], value => put([value]));
+      // Of others is told in the Promise's own rows.
+      if (schema.items.type !== 'integer' && !write) return;
       accepted('with as many as can be', items(schema.maxItems));
       refused('with one too many', items(schema.maxItems + 1), `${path}: Too many: ${schema.maxItems + 1}: must have at most ${schema.maxItems} items`);
-      if (schema['x-kubernetes-list-type']) refused('with one twice', [item('u1'), item('u1')], `${path}[1]: Duplicate value`);
-      visit(schema.items, `${path}[0]`, beside?.[0], value => put([value]));
+      if (schema['x-kubernetes-list-type']) refused('with one twice', [item(1), item(1)], `${path}[1]: Duplicate value`);
     }
-    if (schema.type === 'object') {
-      const right = Object.fromEntries((schema.required ?? []).map(name => [name, beside[name]]));
+    if (schema.additionalProperties) refused('with a number', { a: 1 }, `${path}.a: Invalid value: "integer"`);
+    if (schema.type === 'object' && !isMap(schema)) {
+      const right = leastOf(schema, beside);
       refused('with an unknown field', { ...right, unheardOf: 1 }, `unknown field "${path}.unheardOf"`);
       for (const [name, field] of Object.entries(schema.properties)) {
         const set = value => put({ ...right, [name]: value });
@@ -114,7 +133,7 @@ export function specOf(folder) {
 
 /** Each schema that is no list or mapping, nor in a list, by its path: `spec.quota.cpu`. */
 export function leavesOf(schema, path = 'spec') {
-  if (schema.type === 'array') return [];
+  if (schema.type === 'array' || isMap(schema)) return [];
   if (schema.type !== 'object') return [path];
   return Object.entries(schema.properties).flatMap(([name, field]) => leavesOf(field, `${path}.${name}`));
 }
@@ -122,7 +141,7 @@ export function leavesOf(schema, path = 'spec') {
 /** Each mapping, also in lists, by its path, with the names of its fields. */
 export function mappingsOf(schema, path = 'spec') {
   if (schema.type === 'array') return mappingsOf(schema.items, path);
-  if (schema.type !== 'object') return [];
+  if (schema.type !== 'object' || isMap(schema)) return [];
   const below = Object.entries(schema.properties).flatMap(([name, field]) => mappingsOf(field, `${path}.${name}`));
   return [[path, Object.keys(schema.properties)], ...below];
 }

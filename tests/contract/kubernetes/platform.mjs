@@ -65,11 +65,12 @@ const pipelines = folders.flatMap(folder => {
     list.map(pipeline => ({
       name: `${metadata.name}-${type}-${action}-${pipeline.metadata.name}`,
       permissions: pipeline.spec.rbac?.permissions ?? [],
-      // The kinds that a request may refer to, everywhere.
-      lists: (pipeline.spec.rbac?.permissions ?? []).filter(({ resourceNamespace }) => resourceNamespace === '*').flatMap(({ resources }) => resources),
     }))));
 });
 const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1' };
+// Where the platform's own requests are.
+const own = [...new Set(pipelines.flatMap(({ permissions }) => permissions.map(({ resourceNamespace }) => resourceNamespace)))].filter(name => name && name !== '*' && name !== SYSTEM);
+await create(own.map(name => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { [LABEL]: 'true' } } })));
 await create([
   { name: 'unbound', permissions: [] }, ...pipelines,
 ].map(({ name }) => ({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } })));
@@ -241,11 +242,12 @@ async function rules(name, where) {
   return status.resourceRules.flatMap(({ verbs, apiGroups, resources, resourceNames = ['*'] }) =>
     verbs.flatMap(verb => apiGroups.flatMap(group => resources.flatMap(resource => resourceNames.map(one => `${verb} ${group}/${resource} ${one}`)))));
 }
-for (const where of [SYSTEM, namespace, 'default', 'kube-system']) {
+for (const where of [SYSTEM, namespace, ...own, 'default', 'kube-system']) {
   const everybody = new Set(await rules('unbound', where));
-  const read = where === SYSTEM ? Object.entries(READ).map(([resource, name]) => `get /${resource} ${name}`) : [];
-  for (const { name, lists } of pipelines) {
-    const expected = [...read, ...lists.map(plural => `list platform.kratix.io/${plural} *`)].sort();
+  for (const { name, permissions } of pipelines) {
+    const here = permissions.filter(({ resourceNamespace }) => resourceNamespace === '*' || resourceNamespace === where);
+    const expected = here.flatMap(({ verbs, apiGroups: [group], resources, resourceNames: [one] = ['*'] }) =>
+      verbs.flatMap(verb => resources.map(resource => `${verb} ${group}/${resource} ${one}`))).sort();
     const own = (await rules(name, where)).filter(rule => !everybody.has(rule)).sort();
     if (!isDeepStrictEqual(own, expected)) fault(name, `has in ${where}: ${own.join(', ') || 'nothing'}`);
   }

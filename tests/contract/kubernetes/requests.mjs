@@ -61,7 +61,7 @@ for (const [path, fields] of mappingsOf(specOf(folder))) {
   }
 }
 
-const example = readFileSync(join(folder, 'resource-request.yaml'), 'utf8');
+const example = readFileSync(join(folder, 'resource-request.yaml'), 'utf8').replace(/^  namespace: .*$/m, `  namespace: ${namespace}`);
 const asItIs = await kubectl(['create', '--dry-run=server', '--validate=strict', '-n', namespace, '-f', '-'], example);
 if (asItIs.code !== 0) fault('resource-request.yaml', asItIs.stderr.trim());
 
