@@ -80,6 +80,18 @@ pub fn refuse_unrendered(folders: &Folders, refusal: &Violation, now: Timestamp)
     refuse(folders, &folders.read_object()?, "Delivered", std::slice::from_ref(refusal), now)
 }
 
+/// Says that a deletion waits for others, and asks to be run again.
+///
+/// # Errors
+/// As [`run`].
+pub fn hold(folders: &Folders, why: &str, now: Timestamp) -> Result<()> {
+    folders.clear_verdict()?;
+    let object = folders.read_object()?;
+    let mut status = Status::of_object(object.get("status"));
+    status.goldpath.deletion = true;
+    wait(folders, &object, status, "Delivered", "InUse", why, now)
+}
+
 /// Tells what is done in a repository.
 type Done<'d> = Box<dyn FnMut(Role, Outcome) -> Result<()> + 'd>;
 

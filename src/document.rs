@@ -107,6 +107,17 @@ impl Node {
         })
     }
 
+    /// A mapping with another value under a key, in its place or at the end.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: Node) -> Self {
+        let span = self.span;
+        if let Value::Map(entries) = &mut self.value {
+            entries.retain(|(known, _)| known.name != key);
+            entries.push((Key { name: key.to_owned(), is_ambiguous: false, span }, value));
+        }
+        self
+    }
+
     /// Whether it is `null`, or nothing at all.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)

@@ -23,20 +23,32 @@ pub enum Need {
         /// As its `spec.id` has it, or what its Promise has instead.
         id: String,
     },
+    /// The requests that cannot be without that one: all that there are, also none.
+    Users {
+        /// As `Environment`.
+        kind: Kind,
+        /// As for a request.
+        id: String,
+    },
 }
 
 impl Need {
     /// The name alone.
     pub fn id(&self) -> &str {
-        let Self::Request { id, .. } = self;
+        let (Self::Request { id, .. } | Self::Users { id, .. }) = self;
         id
+    }
+
+    /// The kind alone.
+    pub fn kind(&self) -> &Kind {
+        let (Self::Request { kind, .. } | Self::Users { kind, .. }) = self;
+        kind
     }
 }
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Request { kind, id } = self;
-        write!(f, "{kind} `{id}`")
+        write!(f, "{} `{}`", self.kind(), self.id())
     }
 }
 
@@ -86,7 +98,7 @@ impl Others {
 
     /// Refuses a request that cannot be without what it names.
     pub fn refuse(&self, need: &Need, rule: &'static str) -> Refusal {
-        let Need::Request { kind, id } = need;
+        let (kind, id) = (need.kind(), need.id());
         let names: Vec<_> = self.names.iter().map(|name| quote(name)).collect();
         let more = if self.more > 0 { format!(" and {} more", self.more) } else { String::new() };
         let help = match names.is_empty() {
@@ -121,7 +133,11 @@ pub struct Nobody;
 
 impl Source for Nobody {
     fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
-        Ok(Known(needs.iter().map(|need| (need.clone(), Answer::NotSeen(Others::default()))).collect()))
+        let answer = |need: &Need| match need {
+            Need::Request { .. } => Answer::NotSeen(Others::default()),
+            Need::Users { .. } => Answer::Found(Vec::new()),
+        };
+        Ok(Known(needs.iter().map(|need| (need.clone(), answer(need))).collect()))
     }
 }
 
@@ -186,7 +202,7 @@ impl Known {
     pub fn warnings(&self, relations: &[Relation]) -> Result<Vec<Violation>, Stop> {
         self.require(relations.iter().map(|relation| &relation.need))?;
         let warn = |Relation { path, need, rule }: &Relation| {
-            let Need::Request { kind, id } = need;
+            let (kind, id) = (need.kind(), need.id());
             let refusal = match self.0.get(need)? {
                 Answer::Found(_) => return None,
                 Answer::Absent(_) => Refusal::new(ABSENT, format!("{} is the id of no {kind}", quote(id)))

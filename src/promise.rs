@@ -19,6 +19,7 @@ use crate::status::{DELIVERING, Status};
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Every Promise, by kind.
 pub const PROMISES: [Promise; 3] = [team::PROMISE, environment::PROMISE, application::PROMISE];
@@ -52,11 +53,13 @@ pub struct Promise {
     pub name_schema: Option<fn() -> Value>,
     /// Whether its requests count only in the platform's own namespace, where nobody else writes.
     pub is_of_platform: bool,
+    /// Whether what a request becomes depends on what its status says of before.
+    pub remembers: bool,
     /// The kinds that its requests refer to: its Pipelines may list them.
     pub refers_to: &'static [&'static str],
     /// The kinds whose requests cannot be without those of this one that they name: these are not deleted before.
     pub used_by: &'static [&'static str],
-    /// What the spec of an object names, as far as it can be read, whatever else is wrong with it.
+    /// What an object cannot be without, by its spec and by what its status says of before, whatever else is wrong with it.
     pub names: fn(&Node) -> Vec<Need>,
     /// Whose a file at a path can be, now or as an earlier version rendered it: of a request of this kind. Nothing else is
     /// removed or overwritten on the word of an inventory, which others may edit.
@@ -169,6 +172,24 @@ pub fn users_of(kind: &Kind) -> impl Iterator<Item = &'static Promise> {
     names.iter().filter_map(|name| find(name).ok())
 }
 
+/// Whether an object cannot be without the request that `need` is about.
+pub fn uses(object: &Node, need: &Need) -> bool {
+    let promise = object.get("kind").and_then(Node::as_str).and_then(|kind| find(kind).ok());
+    let names = promise.map(|promise| (promise.names)(object)).unwrap_or_default();
+    names.iter().any(|name| name.kind() == need.kind() && name.id() == need.id())
+}
+
+/// Why a request cannot be deleted yet: these use it.
+pub fn used_by(users: &[impl AsRef<Node>], but: &BTreeSet<Identity>) -> Option<String> {
+    const TOLD: usize = 10;
+    let names = users.iter().filter_map(|object| Some(read(object.as_ref()).ok()?.identity));
+    let names: BTreeSet<_> = names.filter(|name| !but.contains(name)).collect();
+    let told: Vec<_> = names.iter().take(TOLD).map(ToString::to_string).collect();
+    let more = names.len().saturating_sub(TOLD);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!told.is_empty()).then(|| format!("is used by {}{more}", told.join(", ")))
+}
+
 /// Whether a file of the catalog is one that requests have: an entity, whatever somebody has made of it.
 pub fn is_generated(path: &RelativePath) -> bool {
     if !path.is_yaml() {
@@ -258,10 +279,7 @@ mod tests {
             let sources = files.filter_map(|file| crate::document::parse(&fs::read(file).ok()?).ok());
             for request in sources.flatten() {
                 let Ok((_, outputs)) = crate::generate_with(&request, &Config::default(), &Nobody) else { continue };
-                let kinds = outputs.relations.iter().map(|relation| {
-                    let Need::Request { kind, .. } = &relation.need;
-                    kind.as_str()
-                });
+                let kinds = outputs.relations.iter().map(|relation| relation.need.kind().as_str());
                 assert!(kinds.into_iter().all(|kind| promise.refers_to.contains(&kind)));
                 for (role, tree) in &outputs.repositories {
                     assert_eq!(tree.paths().find(|path| (promise.place_of)(*role, path).is_none()), None);

@@ -10,6 +10,7 @@ use crate::known::Source;
 use crate::kratix::Folders;
 use crate::outcome::FOREIGN_INDEX;
 use crate::outputs::{Outputs, Role, Unrendered};
+use crate::promise::{Promise, find};
 use crate::request::Request;
 use crate::status::{Condition, Fault, Progress, Status, delay};
 use crate::text::count;
@@ -156,7 +157,9 @@ pub(crate) fn refuse(
 ) -> Result<()> {
     let generation = generation_of(object);
     let mut status = Status::of_object(object.get("status"));
-    status.extra.clear();
+    // What others refer to stays as it was accepted, and what is delivered stays too.
+    let remembers = find_promise(object).is_some_and(|promise| promise.remembers);
+    status.extra.retain(|_, _| remembers);
     status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));
     let attempts = match status.goldpath.observed_generation == generation && status.goldpath.phase.is_none() {
         true => status.goldpath.attempts,
@@ -225,6 +228,10 @@ pub(crate) fn wait(
     });
     folders.write_status(&status)?;
     folders.write_retry(delay(attempts, Duration::from_secs(15), Duration::from_secs(300)), &status.message)
+}
+
+fn find_promise(object: &Node) -> Option<&'static Promise> {
+    find(object.get("kind")?.as_str()?).ok()
 }
 
 fn as_fault(violation: &Violation) -> Fault {

@@ -4,7 +4,7 @@ use super::Files;
 use super::requests::{self, Source};
 use crate::document::{self, Node};
 use crate::known::{self, Answer, Known, Need, Others};
-use crate::promise::{need_of, parent_of};
+use crate::promise::{need_of, parent_of, uses};
 use crate::standing::folders_of_requests;
 use anyhow::{Result, bail};
 use std::cell::OnceCell;
@@ -68,7 +68,8 @@ impl<'a> Neighbours<'a> {
     /// What the workspace holds; what is damaged there is told by those who are about it.
     fn kept(&self) -> &Requests<'a> {
         let object = |folder: &Path| -> Option<Node> {
-            document::parse(&fs::read(folder.join("input/object.yaml")).ok()?).ok()?.pop()
+            let object = document::parse(&fs::read(folder.join("input/object.yaml")).ok()?).ok()?.pop()?;
+            Some(with_status(object, folder))
         };
         self.kept.get_or_init(|| {
             let folders = folders_of_requests(&self.workspace.join("requests")).unwrap_or_default();
@@ -84,13 +85,16 @@ impl<'a> Neighbours<'a> {
 impl known::Source for Neighbours<'_> {
     fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
         let answer = |need: &Need| {
+            if let Need::Users { .. } = need {
+                let users = self.kept().values().flatten().filter(|document| uses(document.node(), need));
+                return Answer::Found(users.map(Document::shared).collect());
+            }
             if let Some(found) = self.find(need) {
                 return Answer::Found(found.iter().map(Document::shared).collect());
             }
-            let Need::Request { kind, id } = need;
             let all: BTreeSet<_> = self.given.keys().chain(self.kept().keys()).collect();
-            let ids = all.iter().filter(|Need::Request { kind: other, .. }| other == kind).map(|need| need.id());
-            Answer::NotSeen(Others::of(id, ids))
+            let ids = all.iter().filter(|other| other.kind() == need.kind()).map(|need| need.id());
+            Answer::NotSeen(Others::of(need.id(), ids))
         };
         Ok(Known(needs.iter().map(|need| (need.clone(), answer(need))).collect()))
     }
@@ -109,4 +113,13 @@ fn by_need<'a>(documents: impl Iterator<Item = Document<'a>>) -> Requests<'a> {
         }
     }
     requests
+}
+
+/// A request with what its last run said, which its folder in a workspace keeps.
+pub(super) fn with_status(object: Node, folder: &Path) -> Node {
+    let status = || document::parse(&fs::read(folder.join("metadata/status.yaml")).ok()?).ok()?.pop();
+    match status() {
+        Some(status) => object.with("status", status),
+        None => object,
+    }
 }

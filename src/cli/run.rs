@@ -13,14 +13,18 @@ use crate::commit::{self, Task};
 use crate::config::{Config, Remote};
 use crate::file_tree::write_file;
 use crate::known;
+use crate::known::Need;
 use crate::outcome::{Action, Extent};
 use crate::outputs::Role;
-use crate::promise::PROMISES;
+use crate::promise::{self, PROMISES};
 use crate::repository::{Batch, create_repository};
+use crate::set::Item;
 use crate::set::{self, Verdict};
+use crate::violation::Refusal;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use job::Job;
+use std::collections::BTreeSet;
 use std::collections::btree_map;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -267,10 +271,25 @@ fn run_all(files: &Files, place: &PlaceArgs, task: Task, pruning: Pruning, shown
 /// Every fault of requests that are to be there; a deletion asks for no more than who a request is.
 fn check(sources: &[Source], config: &Config, source: &dyn known::Source, action: Action) -> Vec<Verdict> {
     let items: Vec<_> = sources.iter().flat_map(Source::items).collect();
-    match action {
-        Action::Configure => set::check(&items, config, source),
-        Action::Delete => items.iter().map(|_| Verdict::default()).collect(),
+    if action == Action::Configure {
+        return set::check(&items, config, source);
     }
+    // What goes too holds nothing.
+    let all = items.iter().filter_map(|item| Some(promise::read(item.document).ok()?.identity)).collect();
+    let verdict = |item: &Item<'_>| {
+        let mut verdict = Verdict::default();
+        let used = promise::need_of(item.document).filter(|need| promise::users_of(need.kind()).next().is_some());
+        let users = used.map(|need| Need::Users { kind: need.kind().clone(), id: need.id().to_owned() });
+        let known = users.as_ref().and_then(|users| source.look(&BTreeSet::from([users.clone()])).ok());
+        let found = known.as_ref().zip(users.as_ref()).and_then(|(known, users)| known.find(users).ok());
+        if let Some(why) = found.and_then(|found| promise::used_by(found, &all)) {
+            let span = item.document.at(promise::NAME).map(|node| node.span);
+            let refusal = Refusal::new("in-use", why).help("delete them too, or take it out of them first");
+            verdict.conflicts.push(refusal.at(promise::NAME, span));
+        }
+        verdict
+    };
+    items.iter().map(verdict).collect()
 }
 
 /// Makes the workspace, which no git repository that it may be in takes in, and waits until no other run uses it.

@@ -14,7 +14,7 @@ use crate::http::at_once;
 use crate::known::{Answer, Known, Need, Nobody, Others, Source};
 use crate::kratix::Folders;
 use crate::outcome::{Action, Extent};
-use crate::promise::{find, has_its_id};
+use crate::promise::{find, has_its_id, need_of, used_by, users_of, uses};
 use crate::render;
 use crate::track;
 use anyhow::{Context, Result, anyhow};
@@ -143,7 +143,18 @@ impl Source for Cluster<'_> {
 
 impl Cluster<'_> {
     fn answer(&self, need: &Need) -> Result<Answer> {
-        let Need::Request { kind, id } = need;
+        let (kind, id) = (need.kind(), need.id());
+        if let Need::Users { .. } = need {
+            let mut users = Vec::new();
+            for promise in users_of(kind) {
+                self.account.list(&promise.address(), None, None, |item| {
+                    let object = read(item)?;
+                    users.extend(uses(&object, need).then(|| Arc::new(object)));
+                    Ok(())
+                })?;
+            }
+            return Ok(Answer::Found(users));
+        }
         let promise = find(kind.as_str()).map_err(|refusal| anyhow!("{}", refusal.message))?;
         let platform = self.config.map(|config| config.platform.namespace.as_str());
         let namespace = platform.filter(|_| promise.is_of_platform);
@@ -217,9 +228,29 @@ fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<Strin
     Ok([committed.lines(false), tracked.lines()].concat())
 }
 
+/// Why the request cannot go yet: others cannot be without it, or nobody can say whether they are there.
+fn held_by(folders: &Folders, source: &dyn Source) -> Result<Option<String>> {
+    let object = folders.read_object()?;
+    let Some(need) = need_of(&object).filter(|need| users_of(need.kind()).next().is_some()) else { return Ok(None) };
+    let users = Need::Users { kind: need.kind().clone(), id: need.id().to_owned() };
+    Ok(match source.look(&BTreeSet::from([users.clone()])) {
+        Ok(known) => {
+            let why = used_by(known.find(&users).unwrap_or_default(), &BTreeSet::new());
+            why.map(|why| format!("it {why}: it goes once they are deleted, or name it no more"))
+        }
+        Err(error) => Some(format!("cannot look for what uses it: {error:#}")),
+    })
+}
+
 /// Takes everything away, and holds the request until it is gone.
 fn delete(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
     let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Delete);
+    if let Some(why) = held_by(folders, source(config.as_ref()).as_ref())? {
+        if !dry_run {
+            commit::hold(folders, &why, now)?;
+        }
+        return Ok(vec![format!("later: {why}")]);
+    }
     let task = Task { action, extent: extent(Extent::Whole, *dry_run), with_diff: false };
     let committed = commit::run(folders, config.as_ref(), task, now)?;
     if folders.is_stopped() {

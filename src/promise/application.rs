@@ -41,6 +41,7 @@ pub const PROMISE: Promise = Promise {
     fixed: "spec.team",
     name_schema: Some(<ApplicationName as crate::api::Api>::schema),
     is_of_platform: false,
+    remembers: true,
     refers_to: &["Team", "Environment"],
     used_by: &[],
     names,
@@ -50,11 +51,11 @@ pub const PROMISE: Promise = Promise {
 /// As many bytes as Kratix may keep of one request's manifests: etcd takes 1.5 MiB in one object.
 const MAX_STORED: usize = 1_363_148;
 
-/// The Environments that a spec names, and its Team.
-fn names(spec: &Node) -> Vec<Need> {
-    let Some(Node { value: Value::List(instances), .. }) = spec.get("instances") else { return Vec::new() };
-    let names = instances.iter().filter_map(|instance| instance.get("environment")?.as_str());
-    names.map(environment::need_of).collect()
+/// The Environments that it is in, or is to be in.
+fn names(object: &Node) -> Vec<Need> {
+    let instances = ["spec", "status"].into_iter().filter_map(|part| object.get(part));
+    let instances = instances.flat_map(|part| nodes(part, "instances"));
+    instances.filter_map(|instance| instance.get("environment")?.as_str()).map(environment::need_of).collect()
 }
 
 /// The Team of an Application.

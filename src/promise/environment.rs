@@ -3,17 +3,18 @@
 mod render;
 pub(super) mod request;
 
-use super::{NAME, Promise, accepted};
+use super::{ACCEPTED, NAME, Promise, accepted};
 use crate::api::Api;
 use crate::config::Config;
-use crate::document::Node;
+use crate::document::{Node, Value, to_json};
 use crate::known::{Known, Need, Relation, Stop};
 use crate::names::{EnvironmentName, Kind};
 use crate::outputs::Outputs;
 use crate::request::Request;
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
-use request::EnvironmentSpec;
+use request::{Cluster, EnvironmentSpec};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Environment's line in the table.
 pub const PROMISE: Promise = Promise {
@@ -34,6 +35,7 @@ pub const PROMISE: Promise = Promise {
     fixed: NAME,
     name_schema: Some(EnvironmentName::schema),
     is_of_platform: true,
+    remembers: true,
     refers_to: &[KIND, "Team"],
     used_by: &["Application"],
     names: |_| Vec::new(),
@@ -98,7 +100,7 @@ fn generate(request: &Request<'_>, known: &Known, config: &Config) -> Result<Out
             None
         }
     };
-    let (Ok(name), Some(spec)) = (name, spec) else { return Err(faults.into()) };
+    let (Ok(name), Some(mut spec)) = (name, spec) else { return Err(faults.into()) };
     faults.extend(spec.check(&name, request.spec));
     let team = |(n, id): (usize, &_)| Relation {
         path: format!("spec.teams[{n}]"),
@@ -116,10 +118,55 @@ fn generate(request: &Request<'_>, known: &Known, config: &Config) -> Result<Out
     if !faults.is_empty() {
         return Err(faults.into());
     }
+    let leaving = leaving(request, &name, &spec, known)?;
+    spec.clusters.extend(leaving.iter().filter_map(|node| Cluster::read(node, "", &mut Vec::new())));
     let warnings = known.warnings(&relations)?;
     let propagated = config.propagate.take(&request.labels, &request.annotations);
-    let outputs = render::render(&request.identity, &name, &spec, request.spec, &propagated, config)?;
+    let mut outputs = render::render(&request.identity, &name, &spec, request.spec, &propagated, config)?;
+    outputs.status.insert("leaving".to_owned(), leaving.iter().map(|node| to_json(node)).collect());
     Ok(Outputs { relations, warnings, ..outputs })
+}
+
+/// The clusters that were taken out and in which Applications still have files: Kratix would take all of them away with the
+/// Destination, at once.
+fn leaving<'n>(
+    request: &Request<'n>,
+    name: &EnvironmentName,
+    spec: &EnvironmentSpec,
+    known: &Known,
+) -> Result<Vec<&'n Node>, Stop> {
+    let status = request.status.map_or(&[][..], std::slice::from_ref);
+    let before = status.iter().flat_map(|status| {
+        let accepted = status.get(ACCEPTED).and_then(|spec| spec.get("clusters"));
+        [accepted, status.get("leaving")].into_iter().flatten().flat_map(items)
+    });
+    let mut gone = BTreeMap::new();
+    for cluster in before {
+        let Some(own) = cluster.get("name").and_then(Node::as_str) else { continue };
+        if spec.clusters.iter().all(|cluster| cluster.name.as_str() != own) {
+            gone.insert(own, cluster);
+        }
+    }
+    if gone.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Need::Request { kind, id } = need_of(name.as_str()) else { return Ok(Vec::new()) };
+    let users = Need::Users { kind, id };
+    known.require([&users])?;
+    let users = known.find(&users).unwrap_or_default();
+    let instances = users.iter().filter_map(|user| user.at("status.instances")).flat_map(items);
+    let destinations = instances.filter_map(|instance| instance.get("destinations")).flat_map(items);
+    let in_use: BTreeSet<_> = destinations.filter_map(Node::as_str).collect();
+    gone.retain(|own, _| in_use.contains(format!("{name}.{own}").as_str()));
+    Ok(gone.into_values().collect())
+}
+
+/// The entries of a list.
+fn items(node: &Node) -> &[Node] {
+    match &node.value {
+        Value::List(items) => items,
+        _ => &[],
+    }
 }
 
 /// What is wrong with the way that leads from one environment to the next.

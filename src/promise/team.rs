@@ -27,6 +27,7 @@ pub const PROMISE: Promise = Promise {
     fixed: "spec.id",
     name_schema: None,
     is_of_platform: false,
+    remembers: false,
     refers_to: &[KIND],
     used_by: &[],
     names: |_| Vec::new(),

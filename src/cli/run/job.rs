@@ -1,5 +1,6 @@
 //! The steps on requests, in the folders that Kratix would mount.
 
+use super::super::neighbours::with_status;
 use super::super::prune;
 use super::super::requests::Source;
 use super::told::{Progress, Told, show_diff};
@@ -12,7 +13,7 @@ use crate::known;
 use crate::kratix::Folders;
 use crate::outcome::{Action, Change, ChangeKind, Delivery, Extent, Outcome, Undelivered};
 use crate::outputs::{Claims, Outputs, Role, Unrendered};
-use crate::promise::id_field;
+use crate::promise::{self, id_field};
 use crate::render::{self, Rendered};
 use crate::repository::Batch;
 use crate::request::Identity;
@@ -165,7 +166,11 @@ impl Job<'_> {
             folders.clear_verdict()?;
         }
         let is_dry = self.task.extent == Extent::DryRun;
-        let mut outputs = match (self.task.action, crate::generate_with(document, self.config, self.source)) {
+        // What its status says counts for some.
+        let remembering = (promise::find(request.identity.kind.as_str()).is_ok_and(|promise| promise.remembers))
+            .then(|| with_status(document.clone(), &self.workspace.join("requests").join(request.identity.path())));
+        let rendered = remembering.as_ref().unwrap_or(document);
+        let mut outputs = match (self.task.action, crate::generate_with(rendered, self.config, self.source)) {
             (Action::Delete, _) => Outputs::nothing(),
             (_, Ok((_, outputs))) => outputs,
             (_, Err(Unrendered::Broken(error))) => return Err(error),
@@ -180,6 +185,7 @@ impl Job<'_> {
         };
         let manifests = std::mem::take(&mut outputs.manifests);
         let said = status.clone().unwrap_or_default();
+        let is_said = outputs.status.iter().all(|(key, value)| said.extra.get(key) == Some(value));
         let delivery = commit::delivery(self.config, &request, outputs, &said, self.task, self.now);
         let before = FileTree::read(&folders.output)?;
         let mut begun = Begun { report, folders, before, delivery, staged: None, is_done: is_dry };
@@ -195,7 +201,7 @@ impl Job<'_> {
         }
         if let Some(Ok(outcomes)) = &begun.staged {
             begun.report.repositories.clone_from(outcomes);
-            let stays = !begun.report.is_changed() && self.task.action == Action::Configure;
+            let stays = !begun.report.is_changed() && self.task.action == Action::Configure && is_said;
             if stays && is_delivered(&begun.folders, &said) {
                 begun.is_done = true;
                 return Ok(Ok(begun));
