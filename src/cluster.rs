@@ -1,7 +1,7 @@
 //! The platform's configuration, read through the Kubernetes API with the step's own service account.
 //!
-//! A step may get one ConfigMap and one Secret, and list the kinds that its Promise refers to; it asks for nothing else. Neither the account's
-//! token nor a value of the Secret gets into an error, into `Debug` or into a log.
+//! A step may get one ConfigMap and one Secret, list the kinds that its Promise refers to, and ask those that refer to it to run
+//! again; it asks for nothing else. Neither the account's token nor a value of the Secret gets into an error, into `Debug` or into a log.
 
 use crate::http;
 use anyhow::{Context, Error, Result, anyhow, ensure};
@@ -99,6 +99,8 @@ fn escaped(value: &str) -> String {
 /// What is asked of the API server.
 struct Call {
     verb: &'static str,
+    /// What is to be changed of it.
+    body: Option<serde_json::Value>,
     path: String,
     query: Vec<(&'static str, String)>,
     /// Of what, for errors.
@@ -197,6 +199,7 @@ impl ServiceAccount {
             query.extend((!next.is_empty()).then(|| ("continue", next.clone())));
             let answer = self.call(&Call {
                 verb: "list",
+                body: None,
                 path: resource.path(namespace),
                 query,
                 missing: format!("the API server knows no {what}: install the Promise"),
@@ -226,9 +229,27 @@ impl ServiceAccount {
         }
     }
 
+    /// Sets a label of an object.
+    ///
+    /// # Errors
+    /// As of [`Self::list`].
+    pub fn label(&self, resource: &Resource, namespace: &str, name: &str, key: &str, value: &str) -> Result<()> {
+        let what = format!("{resource} {namespace}/{name}");
+        let answer = self.call(&Call {
+            verb: "patch",
+            body: Some(serde_json::json!({"metadata": {"labels": {key: value}}})),
+            path: format!("{}/{name}", resource.path(Some(namespace))),
+            query: Vec::new(),
+            missing: format!("there is no {what} any more"),
+            what,
+        });
+        answer.map(drop)
+    }
+
     fn get(&self, object: &Object) -> Result<Vec<u8>> {
         self.call(&Call {
             verb: "get",
+            body: None,
             path: format!("/api/v1/namespaces/{NAMESPACE}/{}/{}", object.resource, object.name),
             query: Vec::new(),
             what: format!("the {object}"),
@@ -258,7 +279,13 @@ impl ServiceAccount {
     fn ask(&self, client: &Client, token: &str, call: &Call) -> Result<Vec<u8>, Failure> {
         let failed = || format!("cannot {} {}", call.verb, call.what);
         let url = format!("{}{}", self.url, call.path);
-        let answer = client.get(url).query(&call.query).bearer_auth(token).send().map_err(|error| {
+        let request = match &call.body {
+            None => client.get(url),
+            Some(body) => {
+                client.patch(url).header("Content-Type", "application/merge-patch+json").body(body.to_string())
+            }
+        };
+        let answer = request.query(&call.query).bearer_auth(token).send().map_err(|error| {
             let lasting = error.is_builder();
             let error = Error::new(error).context(failed());
             if lasting { Failure::Lasting(error) } else { Failure::Passing(error) }

@@ -38,6 +38,7 @@ pub mod outcome;
 
 pub mod config;
 pub mod status;
+pub mod waves;
 
 // What Kratix, Gitea and each Promise want.
 pub mod gitea;

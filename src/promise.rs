@@ -9,7 +9,8 @@ mod team;
 use crate::api::without_words;
 use crate::cluster::Resource;
 use crate::config::Config;
-use crate::document::Node;
+use crate::digest::sha256;
+use crate::document::{Node, to_json};
 use crate::file_tree::RelativePath;
 use crate::known::{Known, Need, Stop};
 use crate::names::Kind;
@@ -59,6 +60,8 @@ pub struct Promise {
     pub refers_to: &'static [&'static str],
     /// The kinds whose requests cannot be without those of this one that they name: these are not deleted before.
     pub used_by: &'static [&'static str],
+    /// How many of those run at once when it has changed, and how many seconds pass from look to look.
+    pub pace: fn(&Node) -> (usize, u64),
     /// What an object cannot be without, by its spec and by what its status says of before, whatever else is wrong with it.
     pub names: fn(&Node) -> Vec<Need>,
     /// Whose a file at a path can be, now or as an earlier version rendered it: of a request of this kind. Nothing else is
@@ -154,6 +157,11 @@ pub fn accepted<'n>(object: &'n Node, config: &Config) -> Option<&'n Node> {
     let promise = find(object.get("kind")?.as_str()?).ok()?;
     let is_right = |spec: &&Node| (promise.check)(spec, config).is_empty();
     object.get("spec").filter(is_right).or_else(|| object.at("status")?.get(ACCEPTED).filter(is_right))
+}
+
+/// The digest of what of a request counts for those that refer to it, which they keep: as it was last accepted.
+pub fn digest_of(object: &Node, config: &Config) -> String {
+    sha256(accepted(object, config).map(to_json).unwrap_or_default().to_string().as_bytes())[..16].to_owned()
 }
 
 /// Whether a request has got the id that it asks for: of several in a cluster that ask for one, one does. One that is given as a

@@ -5,6 +5,8 @@
 //! first, which only claims what they name, because commits and pull requests take a hundred times as long.
 #![expect(clippy::print_stdout, reason = "a step's log is its output")]
 
+mod rollout;
+
 use super::{ConfigArgs, SERVICE_ACCOUNT};
 use crate::cluster::ServiceAccount;
 use crate::commit::{self, Task};
@@ -225,7 +227,11 @@ fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<Strin
         return Ok(committed.lines(false));
     }
     let tracked = track::run(folders, config.as_ref(), action, now)?;
-    Ok([committed.lines(false), tracked.lines()].concat())
+    let rolled = match (&config, ServiceAccount::find(Path::new(SERVICE_ACCOUNT))) {
+        (Ok(config), Some(account)) => rollout::roll(folders, config, account)?,
+        _ => Vec::new(),
+    };
+    Ok([committed.lines(false), tracked.lines(), rolled].concat())
 }
 
 /// Why the request cannot go yet: others cannot be without it, or nobody can say whether they are there.

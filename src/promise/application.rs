@@ -7,10 +7,10 @@ mod render;
 mod request;
 mod schedule;
 
-use super::{NAME, Promise, accepted, environment, has_its_id, team};
+use super::{NAME, Promise, accepted, digest_of, environment, has_its_id, team};
 use crate::config::Config;
 use crate::digest::sha256;
-use crate::document::{Node, Value, to_json};
+use crate::document::{Node, Value};
 use crate::file_tree::FileTree;
 use crate::known::{Known, Need, Relation, Stop};
 use crate::names::{ApplicationName, TeamId};
@@ -44,6 +44,7 @@ pub const PROMISE: Promise = Promise {
     remembers: true,
     refers_to: &["Team", "Environment"],
     used_by: &[],
+    pace: |_| (1, 60),
     names,
     place_of: catalog::place_of,
 };
@@ -119,8 +120,7 @@ fn generate(request: &Request<'_>, known: &Known, config: &Config) -> Result<Out
             let refusal = Refusal::new("no-right", message);
             check.fault(span, "", refusal.help("have the Team added to `teams` of that Environment"));
         }
-        let digest = sha256(accepted(object, config).map(to_json).unwrap_or_default().to_string().as_bytes());
-        references.insert(format!("Environment {environment}"), digest[..16].to_owned());
+        references.insert(format!("Environment {environment}"), digest_of(object, config));
         let site = Where { instance, node, environment: &found };
         place_instance(&site, &below, &mut check, &mut rendering)?;
     }

@@ -38,6 +38,7 @@ pub const PROMISE: Promise = Promise {
     remembers: true,
     refers_to: &[KIND, "Team"],
     used_by: &["Application"],
+    pace: |spec| request::parse(spec).map_or((1, 60), |spec| (spec.batch(), spec.pause_seconds())),
     names: |_| Vec::new(),
     place_of: render::place_of,
 };

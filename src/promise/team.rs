@@ -30,6 +30,7 @@ pub const PROMISE: Promise = Promise {
     remembers: false,
     refers_to: &[KIND],
     used_by: &[],
+    pace: |_| (1, 60),
     names: |_| Vec::new(),
     place_of: render::place_of,
 };

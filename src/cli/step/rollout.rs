@@ -1,0 +1,164 @@
+//! Brings a change of what others refer to to those that do, in waves: [`crate::waves`] says which come next.
+//!
+//! Each is rendered here with what is true now, before it is touched: so it is known which come out the same, which change, and
+//! which would be wrong.
+
+use super::{Cluster, read};
+use crate::cluster::ServiceAccount;
+use crate::config::Config;
+use crate::document::Node;
+use crate::generate_with;
+use crate::known::{Answer, Known, Need, Source};
+use crate::kratix::Folders;
+use crate::outputs::Unrendered;
+use crate::promise::{self, digest_of, find, need_of, users_of, uses};
+use crate::status::{DELIVERING, Status};
+use crate::text::count;
+use crate::violation::Violation;
+use crate::waves::{User, plan};
+use anyhow::{Context, Result};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// By this label Kratix runs the Pipelines of a request again.
+const MANUAL: &str = "kratix.io/manual-reconciliation";
+const PAUSED: &str = "kratix.io/paused";
+const SUSPENDED: &str = "kratix.io/workflow-suspended";
+
+/// Has those run that come next, says in the status how far it is, and asks to be run again until nobody is left.
+///
+/// # Errors
+/// A broken contract: no request, a status that cannot be written.
+pub(super) fn roll(folders: &Folders, config: &Config, account: ServiceAccount) -> Result<Vec<String>> {
+    let object = folders.read_object()?;
+    let (Some(need), Ok(kind)) =
+        (need_of(&object), find(object.get("kind").and_then(Node::as_str).unwrap_or_default()))
+    else {
+        return Ok(Vec::new());
+    };
+    if kind.used_by.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (batch, pause) = (kind.pace)(object.get("spec").unwrap_or(&object));
+    let mut status = folders.read_status()?;
+    let cluster = Cluster { account, config: Some(config) };
+    match look(&object, &need, &cluster, config) {
+        Ok(users) => {
+            let wave = plan(&users, batch);
+            let failed = ask(&wave.next, &cluster.account).err();
+            let progress = wave.progress;
+            status.extra.insert("applications".to_owned(), serde_json::to_value(&progress)?);
+            let said = progress.summary();
+            if let Some(said) = &said {
+                status.message = format!("{}; {said}", status.message);
+            }
+            if let Some(error) = &failed {
+                status.message = format!("{}; cannot ask one to run: {error:#}", status.message);
+            }
+            folders.write_status(&status)?;
+            if !wave.is_over || failed.is_some() {
+                folders.write_retry(Duration::from_secs(pause), &status.message)?;
+            }
+            let asked = format!("asked {} to run", count(wave.next.len(), "request"));
+            Ok(said.into_iter().chain((!wave.next.is_empty()).then_some(asked)).collect())
+        }
+        Err(error) => {
+            let why = format!("cannot look for those that refer to it: {error:#}");
+            status.message = format!("{}; {why}", status.message);
+            folders.write_status(&status)?;
+            folders.write_retry(Duration::from_secs(pause), &status.message)?;
+            Ok(vec![why])
+        }
+    }
+}
+
+/// All that refer to a request, and how each is with what is true of it now: one after the other, so that no more than one is
+/// held.
+fn look(object: &Node, need: &Need, cluster: &Cluster<'_>, config: &Config) -> Result<Vec<User>> {
+    let own = Need::Request { kind: need.kind().clone(), id: need.id().to_owned() };
+    let found = Answer::Found(vec![Arc::new(object.clone())]);
+    let source = Remembered { source: cluster, known: RefCell::new(BTreeMap::from([(own.clone(), found)])) };
+    let reference = format!("{} {}", own.kind(), own.id());
+    let digest = digest_of(object, config);
+    let mut users = Vec::new();
+    for promise in users_of(own.kind()) {
+        cluster.account.list(&promise.address(), None, None, |item| {
+            let user = read(item)?;
+            if uses(&user, &own)
+                && let Ok(request) = promise::read(&user)
+            {
+                users.push(judge(&user, request.identity, &reference, &digest, &source, config)?);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(users)
+}
+
+fn judge(
+    user: &Node,
+    request: crate::request::Identity,
+    reference: &str,
+    digest: &str,
+    source: &dyn Source,
+    config: &Config,
+) -> Result<User> {
+    let status = Status::of_object(user.get("status"));
+    let label = |key: &str| user.at("metadata.labels").and_then(|labels| labels.get(key)).and_then(Node::as_str);
+    let has_run = user.at("status.conditions").is_some_and(is_completed);
+    let is_refused = status.conditions.iter().find(|condition| condition.r#type == "Delivered");
+    let is_refused = is_refused.filter(|condition| condition.status == "False" && condition.reason != DELIVERING);
+    let mut judged = User {
+        request,
+        is_current: status.extra.get("references").is_some_and(|known| known[reference] == digest),
+        is_at_work: label(MANUAL) == Some("true") || !has_run && label(SUSPENDED) != Some("true"),
+        is_held: label(PAUSED) == Some("true") || user.at("metadata.deletionTimestamp").is_some(),
+        fault: is_refused.filter(|condition| condition.reason == "RequestWrong").map(|c| c.message.clone()),
+    };
+    if !judged.is_current && judged.fault.is_none() {
+        match generate_with(user, config, source) {
+            Ok((_, outputs)) => judged.is_current = outputs.status.get("rendered") == status.extra.get("rendered"),
+            Err(Unrendered::Wrong(faults)) => judged.fault = faults.first().map(Violation::sentence),
+            Err(Unrendered::Broken(error) | Unrendered::Unknown(error)) => {
+                return Err(error).with_context(|| format!("cannot render {}", judged.request));
+            }
+        }
+    }
+    Ok(judged)
+}
+
+/// Whether Kratix says that the last run has ended.
+fn is_completed(conditions: &Node) -> bool {
+    let is_it = |condition: &Node| {
+        let text = |name: &str| condition.get(name).and_then(Node::as_str);
+        text("type") == Some("ConfigureWorkflowCompleted") && text("status") == Some("True")
+    };
+    matches!(&conditions.value, crate::document::Value::List(all) if all.iter().any(is_it))
+}
+
+fn ask(next: &[crate::request::Identity], account: &ServiceAccount) -> Result<()> {
+    next.iter().try_for_each(|request| {
+        let promise = find(request.kind.as_str()).map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
+        account.label(&promise.address(), request.namespace.as_str(), request.name.as_str(), MANUAL, "true")
+    })
+}
+
+/// Who asks once for what many refer to.
+struct Remembered<'s> {
+    source: &'s dyn Source,
+    known: RefCell<BTreeMap<Need, Answer>>,
+}
+
+impl Source for Remembered<'_> {
+    fn look(&self, needs: &BTreeSet<Need>) -> Result<Known> {
+        let unknown: BTreeSet<_> =
+            needs.iter().filter(|need| !self.known.borrow().contains_key(need)).cloned().collect();
+        if !unknown.is_empty() {
+            self.known.borrow_mut().extend(self.source.look(&unknown)?.0);
+        }
+        let known = self.known.borrow();
+        Ok(Known(needs.iter().filter_map(|need| Some((need.clone(), known.get(need)?.clone()))).collect()))
+    }
+}
