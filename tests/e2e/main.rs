@@ -37,8 +37,9 @@ macro_rules! story {
     };
 }
 
-const STORIES: [Story; 10] = [
+const STORIES: [Story; 11] = [
     story!(stories::every_kind_lives, alone: false, in_ci: true),
+    story!(stories::an_application_reaches_every_cluster, alone: false, in_ci: true),
     story!(stories::namesakes_stay_apart, alone: false, in_ci: true),
     story!(stories::people_read_what_a_team_is, alone: false, in_ci: true),
     story!(stories::a_dry_run_changes_nothing, alone: true, in_ci: true),

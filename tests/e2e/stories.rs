@@ -64,6 +64,107 @@ fn pods_are_ours(world: &World, team: &Team) {
     assert!(steps.len() == 2, "{steps:?} of {} Pods", pods.len());
 }
 
+/// From one request to every cluster of an environment, and out of them again.
+pub fn an_application_reaches_every_cluster(world: &World) {
+    let namespace = world.namespace("applications");
+    let team = world.team(&namespace, "owners", "owners");
+    let id = team.managed.0.as_str();
+    team.apply(&json!({"name": "Owners"}));
+    let environment = world.environment("e2e");
+    let cluster = |name: &str| json!({"name": name, "stateStore": world.store(), "gateways": {"public": {"namespace": "gateways", "name": "public", "domain": format!("{name}.example.com")}}});
+    let spec = |clusters: &[&str], standard: &str, replicas: u64| {
+        json!({
+            "clusters": clusters.iter().map(|name| cluster(name)).collect::<Vec<_>>(),
+            "podSecurity": standard, "settings": {"maxReplicas": replicas}, "rollout": {"batch": 2, "pauseSeconds": 2},
+        })
+    };
+    environment.apply(&spec(&["a", "b"], "restricted", 5));
+    environment.delivered();
+    team.delivered(90);
+    // What the platform's own cluster applies.
+    let stored = world.paths_of_state("platform/resources/platform/environment/e2e/");
+    assert_eq!(stored.len(), 2, "{stored:?}");
+    for path in stored {
+        let destination: Value = serde_yaml::from_str(&world.text_of_state(&path)).unwrap();
+        let name = destination["metadata"]["name"].as_str().unwrap();
+        world.kubernetes.apply(&format!("/apis/platform.kratix.io/v1alpha1/destinations/{name}"), &destination);
+    }
+    let files = |cluster: &str| {
+        let folder = format!("environments/e2e/{cluster}/resources/{namespace}/application/shop/");
+        world.paths_of_state(&folder)
+    };
+    let application = |name: &str, version: &str| {
+        let request = world.application(&namespace, name);
+        request.apply(&json!({
+            "team": id,
+            "components": [{"name": "web", "type": "webapp", "port": 80, "visibility": "public", "host": "shop.example.com", "replicas": 3}],
+            "instances": [{"environment": "e2e", "image": "registry.example.com/shop", "version": version}],
+        }));
+        request
+    };
+    let shop = application("shop", "1");
+    let shown = shop.delivered();
+    assert_eq!(shown["status"]["versions"], "e2e 1", "{shown}");
+    assert_eq!(shown["status"]["instances"][0]["namespace"], format!("{id}--shop--e2e"), "{shown}");
+    for cluster in ["a", "b"] {
+        let found = until(60, || format!("files in {cluster}"), || files(cluster).first().cloned());
+        let text = world.text_of_state(&found);
+        assert!(text.contains("image: \"registry.example.com/shop:1\"") && text.contains("kind: HTTPRoute"), "{text}");
+    }
+
+    // A host is one Application's.
+    let thief = application("thief", "1");
+    let refused = thief.wait(90, "to be refused", |it| condition(it, "Delivered")["reason"] == "RequestWrong");
+    let message = refused["status"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("belongs to Application {namespace}/shop")), "{message}");
+    assert_eq!(refused["status"]["goldpath"]["violations"][0]["path"], "spec.components[0].host", "{refused}");
+    thief.delete();
+    until(90, || "the refused to be gone".to_owned(), || thief.get().is_none().then_some(()));
+
+    // What would make it wrong does not touch it, and says so.
+    environment.apply(&spec(&["a", "b"], "restricted", 2));
+    let shown = environment.wait(90, "to say what would be wrong", |it| {
+        it["status"]["applications"]["wrong"].as_array().is_some_and(|w| w.len() == 1)
+    });
+    let wrong = shown["status"]["applications"]["wrong"][0].as_str().unwrap();
+    assert!(wrong.contains("shop: ") && wrong.contains("is 3, and `e2e` allows 2"), "{shown}");
+    let before = shop.get().unwrap()["status"]["references"].clone();
+
+    // What changes it reaches it by itself.
+    environment.apply(&spec(&["a", "b"], "baseline", 5));
+    shop.wait(120, "to follow its Environment", |it| {
+        it["status"]["references"] != before && condition(it, "Delivered")["status"] == "True"
+    });
+    let found = files("a").first().cloned().unwrap();
+    let is_there = || world.text_of_state(&found).contains("enforce: baseline").then_some(());
+    until(60, || "the change in the cluster".to_owned(), is_there);
+    environment.wait(90, "all to have it", |it| {
+        it["status"]["applications"] == json!({"current": 1, "behind": 0, "wrong": []})
+    });
+
+    // A cluster that is taken out is emptied, and its Destination goes last.
+    environment.apply(&spec(&["a"], "baseline", 5));
+    until(120, || "the cluster to be empty".to_owned(), || files("b").is_empty().then_some(()));
+    assert!(!files("a").is_empty());
+    environment.wait(90, "all to have left", |it| it["status"]["applications"]["current"] == 1);
+    environment.run_again();
+    let destinations = || world.paths_of_state("platform/resources/platform/environment/e2e/");
+    until(90, || "the Destination to be gone".to_owned(), || (destinations().len() == 1).then_some(()));
+
+    // What is used stays.
+    environment.delete();
+    let held = environment
+        .wait(90, "to be held", |it| it["status"]["message"].as_str().unwrap_or_default().contains("is used by"));
+    assert!(held["status"]["message"].as_str().unwrap().contains(&format!("Application {namespace}/shop")), "{held}");
+    shop.delete();
+    until(120, || "the Application to be gone".to_owned(), || shop.get().is_none().then_some(()));
+    assert!(files("a").is_empty());
+    until(180, || "the Environment to be gone".to_owned(), || environment.get().is_none().then_some(()));
+    let left: Vec<_> =
+        world.files("catalog").into_iter().filter(|path| path.contains("e2e") || path.contains("shop")).collect();
+    assert!(left.iter().all(|path| path.contains("goldpath-e2e")) || left.is_empty(), "{left:?}");
+}
+
 pub fn teams_are_created_changed_and_deleted(world: &World) {
     println!("{}", run(&mut world.look_at_teams()));
 }

@@ -87,11 +87,38 @@ impl World {
 
     /// A namespace of a story's own.
     pub fn namespace(&self, name: &str) -> String {
-        let name = format!("goldpath-e2e-{name}");
+        self.make_namespace(&format!("goldpath-e2e-{name}"))
+    }
+
+    fn make_namespace(&self, name: &str) -> String {
         let object =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {LABEL: "true"}}});
         self.kubernetes.apply(&format!("/api/v1/namespaces/{name}"), &object);
-        name
+        name.to_owned()
+    }
+
+    /// An Environment that is to be, in the platform's namespace.
+    pub fn environment(&self, name: &str) -> Request<'_> {
+        let namespace = self.make_namespace("platform");
+        Request { world: self, kind: "Environment", plural: "environments", namespace, name: name.to_owned() }
+    }
+
+    /// An Application that is to be.
+    pub fn application(&self, namespace: &str, name: &str) -> Request<'_> {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Request { world: self, kind: "Application", plural: "applications", namespace, name }
+    }
+
+    /// The text of a file in the repository that Kratix writes to.
+    pub fn text_of_state(&self, path: &str) -> String {
+        crate::support::gitea::get_text(&format!("/repos/{}/raw/{path}?ref=main", self.state))
+    }
+
+    /// The store of the platform's own Destination.
+    pub fn store(&self) -> Value {
+        let destination = self.kubernetes.get(&format!("{GROUP}/destinations/platform")).unwrap();
+        let store = &destination["spec"]["stateStoreRef"];
+        json!({"kind": store["kind"], "name": store["name"]})
     }
 
     /// A Team that is to be; its organisation in Gitea goes with it.
@@ -156,7 +183,18 @@ impl World {
             let output = command.output().map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
             fs::write(folder.join(name), output).unwrap();
         };
-        for kind in ["teams.platform.kratix.io", "works", "workplacements", "jobs", "pods", "events", "promises"] {
+        for kind in [
+            "teams.platform.kratix.io",
+            "environments.platform.kratix.io",
+            "applications.platform.kratix.io",
+            "destinations",
+            "works",
+            "workplacements",
+            "jobs",
+            "pods",
+            "events",
+            "promises",
+        ] {
             let arguments = ["get", kind, "--all-namespaces", "--output", "yaml", "--request-timeout", "20s"];
             write(&format!("{kind}.yaml"), Command::new("kubectl").args(arguments));
         }
@@ -219,9 +257,12 @@ pub fn is_real() -> bool {
 /// What stories leave, also of a run that was killed: requests are let go as they are, because nobody reviews any more.
 fn clear(kubernetes: &Kubernetes) {
     let namespaces = namespaces(kubernetes);
-    for (promise, plural, group) in
-        [("team", "teams", GROUP), ("minimal", "minimals", "/apis/e2e.goldpath.dev/v1alpha1")]
-    {
+    for (promise, plural, group) in [
+        ("application", "applications", GROUP),
+        ("environment", "environments", GROUP),
+        ("team", "teams", GROUP),
+        ("minimal", "minimals", "/apis/e2e.goldpath.dev/v1alpha1"),
+    ] {
         for namespace in &namespaces {
             let path = format!("{group}/namespaces/{namespace}/{plural}");
             let requests = kubernetes.get(&path).unwrap_or_default();
@@ -236,8 +277,17 @@ fn clear(kubernetes: &Kubernetes) {
     for namespace in &namespaces {
         kubernetes.delete(&format!("/api/v1/namespaces/{namespace}"));
     }
+    for destination in
+        kubernetes.get(&format!("{GROUP}/destinations")).unwrap_or_default()["items"].as_array().into_iter().flatten()
+    {
+        let name = destination["metadata"]["name"].as_str().unwrap();
+        if name.starts_with("e2e.") {
+            kubernetes.delete(&format!("{GROUP}/destinations/{name}"));
+        }
+    }
+    let is_gone = |promise: &str| kubernetes.get(&format!("{GROUP}/promises/{promise}")).is_none();
     let gone =
-        || self::namespaces(kubernetes).is_empty() && kubernetes.get(&format!("{GROUP}/promises/team")).is_none();
+        || self::namespaces(kubernetes).is_empty() && ["team", "environment", "application"].into_iter().all(is_gone);
     until(120, || "what was left to be gone".to_owned(), || gone().then_some(()));
 }
 
@@ -403,6 +453,61 @@ impl Team<'_> {
         let mut jobs = self.world.kubernetes.list(&path);
         jobs.sort_by_key(|job| job["metadata"]["creationTimestamp"].as_str().unwrap().to_owned());
         jobs
+    }
+}
+
+/// A request of another kind.
+pub struct Request<'w> {
+    world: &'w World,
+    kind: &'static str,
+    plural: &'static str,
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Request<'_> {
+    fn path(&self) -> String {
+        format!("{GROUP}/namespaces/{}/{}/{}", self.namespace, self.plural, self.name)
+    }
+
+    pub fn apply(&self, spec: &Value) {
+        let metadata = json!({"name": self.name, "namespace": self.namespace});
+        let object =
+            json!({"apiVersion": "platform.kratix.io/v1alpha1", "kind": self.kind, "metadata": metadata, "spec": spec});
+        self.world.kubernetes.apply(&self.path(), &object);
+    }
+
+    pub fn get(&self) -> Option<Value> {
+        self.world.kubernetes.get(&self.path())
+    }
+
+    pub fn delete(&self) {
+        self.world.kubernetes.delete(&self.path());
+    }
+
+    pub fn run_again(&self) {
+        let labels = json!({"metadata": {"labels": {"kratix.io/manual-reconciliation": "true"}}});
+        self.world.kubernetes.merge(&self.path(), &labels);
+    }
+
+    pub fn wait(&self, seconds: u64, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let seen = RefCell::new(Value::Null);
+        let told = || format!("{}/{}: {what}; it is {}", self.namespace, self.name, seen.borrow()["status"]);
+        until(seconds, told, || {
+            let object = self.get()?;
+            let found = is_so(&object).then(|| object.clone());
+            *seen.borrow_mut() = object;
+            found
+        })
+    }
+
+    /// Waits until what its spec says now is delivered.
+    pub fn delivered(&self) -> Value {
+        self.wait(120, "to be delivered", |object| {
+            is_current(object)
+                && condition(object, "Delivered")["status"] == "True"
+                && !object["status"]["goldpath"]["phase"].is_null()
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod advice;
+mod applications;
 mod cli;
 mod cluster;
 mod faults;
