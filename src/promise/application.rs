@@ -17,7 +17,6 @@ use crate::names::{ApplicationName, TeamId};
 use crate::outputs::Outputs;
 use crate::promise::team::request::{TeamSpec, parse as parse_team};
 use crate::request::Request;
-use crate::scalars::Text;
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
 use merge::{alone, lay_over, with_ports};
@@ -160,21 +159,14 @@ fn had(request: &Request<'_>, environment: &str) -> bool {
 }
 
 fn check_repository(spec: &ApplicationSpec, check: &mut Check<'_>) {
-    let Some(repository) = &spec.repository else { return };
-    let node = check.spec.get("repository").unwrap_or(check.spec);
-    if let Some(url) = repository.url.as_ref().map(Text::as_str)
-        && (!url.starts_with("https://") || url.contains(|c: char| c.is_whitespace() || c.is_control()))
-    {
-        let span = node.get("url").unwrap_or(node).span;
+    let Some(url) = spec.repository.as_ref().map(|repository| repository.url.as_str()) else { return };
+    if !url.starts_with("https://") || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let span = check.spec.at("repository.url").unwrap_or(check.spec).span;
         check.fault(
             span,
             "",
             Refusal::new("url", format!("{} is no address", quote(url))).help("write it with `https://`"),
         );
-    }
-    if repository.create == Some(true) && repository.url.is_some() {
-        let refusal = Refusal::new("alternative", "says both `create` and `url`").help("say one of the two");
-        check.fault(node.span, "", refusal);
     }
 }
 

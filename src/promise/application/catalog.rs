@@ -86,7 +86,7 @@ pub fn entities(
             })
         })
         .collect();
-    let source = spec.repository.as_ref().and_then(|Repository { url, .. }| url.as_ref().map(|url| url.as_str()));
+    let source = spec.repository.as_ref().map(|Repository { url }| url.as_str());
     let context = json!({
         "name": name,
         "team": team,

@@ -37,13 +37,11 @@ pub struct ApplicationSpec {
     pub instances: Vec<Instance>,
 }
 
-/// A repository of source: one of the two.
+/// A repository of source.
 #[derive(Clone, Debug, Api)]
 pub struct Repository {
-    /// Whether to make one in the Team's organisation.
-    pub create: Option<bool>,
-    /// The address of one that is there.
-    pub url: Option<Text<500>>,
+    /// Its address.
+    pub url: Text<500>,
 }
 
 /// An Application in one environment.
