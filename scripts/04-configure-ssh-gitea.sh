@@ -154,7 +154,7 @@ YAML
 apply <"$work/kratix.yaml"
 
 flux=''
-if [ -n "$dry" ] || kubectl get crd gitrepositories.source.toolkit.fluxcd.io kustomizations.kustomize.toolkit.fluxcd.io >>"$log" 2>&1; then
+if [ -n "$dry" ] || kubectl get deployment source-controller kustomize-controller --namespace flux-system >>"$log" 2>&1; then
   flux=1
   apply_secret flux-system "$store-ssh" "identity=$folder/key" "identity.pub=$folder/key.pub" "known_hosts=$folder/known_hosts"
   apply <<YAML

@@ -10,7 +10,7 @@ use crate::api::Choice;
 use crate::config::Config;
 use crate::digest::sha256;
 use crate::document::to_json;
-use crate::file_tree::{FileTree, RelativePath};
+use crate::file_tree::RelativePath;
 use crate::known::{Relation, Stop};
 use crate::names::ApplicationName;
 use crate::object_template::{self, ObjectTemplateError};
@@ -352,9 +352,8 @@ impl<'a> Rendering<'a> {
         )?;
         let file = catalog::entity_file(&self.spec.team, self.name);
         self.outputs.repositories.entry(Role::Catalog).or_default().insert(file, entity);
-        let rendered: FileTree = self.outputs.manifests.clone();
         let mut text = String::new();
-        for (path, content) in rendered.iter() {
+        for (path, content) in self.outputs.manifests.iter() {
             text += &format!("{path} {}\n", sha256(content));
         }
         let left = self.left();
