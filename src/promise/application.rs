@@ -334,8 +334,9 @@ fn check_quota(placed: &[place::Placed], site: &Where<'_>, check: &mut Check<'_>
         return;
     }
     let running = placed.iter().filter(|placed| placed.component.enabled != Some(false));
-    let (cpu, memory, pods) =
-        running.map(place::Placed::most_requested).fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    let (cpu, memory, pods) = running
+        .map(|placed| placed.most_requested(site.environment))
+        .fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
     let one = 1_000_000_000;
     let pods_allowed = quota.pods.map(|pods| u128::from(pods.get()) * one);
     for (what, sum, allowed, shown) in [

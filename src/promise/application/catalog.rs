@@ -68,10 +68,15 @@ pub fn entities(
 ) -> Result<String, TemplateError> {
     let team = &spec.team;
     let entity = |component: &ComponentName| format!("component:{team}/{name}.{component}");
-    let names: BTreeSet<_> = spec.components.iter().map(|component| &component.name).collect();
+    let above: BTreeSet<_> = spec.components.iter().map(|component| &component.name).collect();
+    // And those that are in an instance alone, each once.
+    let own = spec.instances.iter().flat_map(|instance| &instance.components);
+    let own: BTreeMap<_, _> = own.filter(|own| !above.contains(&own.name)).map(|own| (&own.name, own)).collect();
+    let names: BTreeSet<_> = above.iter().copied().chain(own.keys().copied()).collect();
     let components: Vec<_> = spec
         .components
         .iter()
+        .chain(own.into_values())
         .map(|component| {
             let env = component.env.iter().flatten().filter_map(|variable| variable.component.as_ref());
             let others: BTreeSet<_> = env.filter(|other| names.contains(other)).map(entity).collect();

@@ -474,14 +474,21 @@ fn check_disruption(component: &Component, r#type: ComponentType, least: i64, at
     true
 }
 
+/// The processors that a container requests that does not say.
+pub fn default_cpu(environment: &EnvironmentSpec) -> Cpu {
+    environment.defaults.cpu.clone().unwrap_or_else(|| Cpu::parse_text("100m").expect("a constant"))
+}
+
+/// The memory that a container requests that does not say.
+pub fn default_memory(environment: &EnvironmentSpec) -> Bytes {
+    environment.defaults.memory.clone().unwrap_or_else(|| Bytes::parse_text("128Mi").expect("a constant"))
+}
+
 fn resources_of(component: &Component, site: &Site<'_>, at: At<'_>) -> Resources {
-    let defaults = &site.environment.defaults;
     let (limit_cpu, limit_memory) =
         component.limits.as_ref().map_or((None, None), |limits| (limits.cpu.clone(), limits.memory.clone()));
-    let cpu = component.cpu.clone().or(defaults.cpu.clone());
-    let cpu = cpu.unwrap_or_else(|| Cpu::parse_text("100m").expect("a constant"));
-    let memory = component.memory.clone().or(defaults.memory.clone());
-    let memory = memory.unwrap_or_else(|| Bytes::parse_text("128Mi").expect("a constant"));
+    let cpu = component.cpu.clone().unwrap_or_else(|| default_cpu(site.environment));
+    let memory = component.memory.clone().unwrap_or_else(|| default_memory(site.environment));
     let over = |path: &str, at: At<'_>| {
         at(path, Refusal::new("limit", "is less than what is requested").help("raise it, or request less"));
     };
@@ -720,7 +727,7 @@ fn check_security(security: &Security, site: &Site<'_>, at: At<'_>) {
 impl Placed {
     /// What all its Pods request at their most, while a new version takes over: processors and memory in billionths, and how
     /// many Pods.
-    pub fn most_requested(&self) -> (u128, u128, u128) {
+    pub fn most_requested(&self, environment: &EnvironmentSpec) -> (u128, u128, u128) {
         let surge = match self.r#type {
             ComponentType::Cron => 0,
             _ => self
@@ -735,13 +742,14 @@ impl Placed {
         let (mut cpu, mut memory) = (self.resources.cpu.value(), self.resources.memory.value());
         let [first, beside] = &self.others;
         for (container, _) in beside {
-            cpu += container.cpu.as_ref().map_or(self.resources.cpu.value(), Cpu::value);
-            memory += container.memory.as_ref().map_or(self.resources.memory.value(), Bytes::value);
+            cpu += container.cpu.as_ref().map_or_else(|| default_cpu(environment).value(), Cpu::value);
+            memory += container.memory.as_ref().map_or_else(|| default_memory(environment).value(), Bytes::value);
         }
         // What ends before the others begin counts where it asks for more than they do together.
         for (container, _) in first {
-            cpu = cpu.max(container.cpu.as_ref().map_or(0, Cpu::value));
-            memory = memory.max(container.memory.as_ref().map_or(0, Bytes::value));
+            cpu = cpu.max(container.cpu.as_ref().map_or_else(|| default_cpu(environment).value(), Cpu::value));
+            memory =
+                memory.max(container.memory.as_ref().map_or_else(|| default_memory(environment).value(), Bytes::value));
         }
         (cpu * pods, memory * pods, pods)
     }

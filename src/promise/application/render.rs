@@ -1,7 +1,7 @@
 //! What an Application becomes: objects for each cluster of each instance, entities, claims, and what its status says.
 
 use super::catalog;
-use super::place::{Check, Placed, PlacedPort, Resources, Site, address_port, port_of};
+use super::place::{Check, Placed, PlacedPort, Resources, Site, address_port, default_cpu, default_memory, port_of};
 use super::request::{
     ApplicationSpec, ComponentType, Container, ExecProbe, HttpProbe, Instance, PortProbe, Probe, Protocol, Secret,
     Variable, Visibility,
@@ -18,7 +18,6 @@ use crate::outputs::{Claim, Claims, Outputs, Role};
 use crate::promise::environment::request::{Cluster, Egress, EnvironmentSpec, Gateway, RouteVersion};
 use crate::promise::team::render::cluster_role;
 use crate::promise::team::request::{Role as TeamRole, TeamSpec};
-use crate::quantity::{Bytes, Cpu};
 use crate::request::Request;
 use crate::scalars::IntOrPercent;
 use crate::text::quote;
@@ -164,7 +163,7 @@ impl<'a> Rendering<'a> {
                     self.entities.entry(component.component.name.to_string()).or_default().insert(url.clone());
                     urls.insert(url);
                 }
-                let context = component_context(component, site, &routes);
+                let context = component_context(component, site, &routes)?;
                 objects.extend(component_objects(component, context)?);
             }
             let labels = json!({
@@ -493,14 +492,6 @@ fn put(metadata: &mut Value, name: &str, entries: impl Iterator<Item = (String, 
     }
 }
 
-fn default_cpu(environment: &EnvironmentSpec) -> Cpu {
-    environment.defaults.cpu.clone().unwrap_or_else(|| Cpu::parse_text("100m").expect("a constant"))
-}
-
-fn default_memory(environment: &EnvironmentSpec) -> Bytes {
-    environment.defaults.memory.clone().unwrap_or_else(|| Bytes::parse_text("128Mi").expect("a constant"))
-}
-
 fn fill((name, source): (&str, &str), context: impl Serialize) -> Result<Vec<Value>, ObjectTemplateError> {
     object_template::render(name, source, &minijinja::Value::from(Serde(context)))
 }
@@ -533,7 +524,7 @@ fn component_objects(placed: &Placed, mut context: Value) -> Result<Vec<Value>, 
 }
 
 /// What the templates see of a component.
-fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Value {
+fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Result<Value, ObjectTemplateError> {
     let environment = site.environment;
     let component = &placed.component;
     let name = component.name.as_str();
@@ -563,7 +554,8 @@ fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Valu
     let own = OwnContainer { placed, site, mounts: &mounts, security: &security_context };
     let [first, beside] = &placed.others;
     let container_of = |(container, image): &(Container, String)| own.other(container, image);
-    let containers: Vec<_> = std::iter::once(own.main()).chain(beside.iter().map(container_of)).collect();
+    let containers =
+        std::iter::once(own.main()).chain(beside.iter().map(container_of)).collect::<Result<Vec<_>, _>>()?;
     let update = component.update.as_ref();
     let ports: Vec<_> = placed
         .ports
@@ -576,7 +568,7 @@ fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Valu
         })
         .collect();
     let account = component.service_account.as_ref();
-    json!({
+    Ok(json!({
         "component": {
             "name": name,
             "type": placed.r#type.as_str(),
@@ -592,7 +584,7 @@ fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Valu
         "workloads": !environment.settings.disables_workloads(),
         "settings": environment.settings.0,
         "security": security_context,
-        "init_containers": first.iter().map(container_of).collect::<Vec<_>>(),
+        "init_containers": first.iter().map(container_of).collect::<Result<Vec<_>, _>>()?,
         "containers": containers,
         "volumes": volumes,
         "ports": ports,
@@ -615,7 +607,7 @@ fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Valu
         "files": files,
         "external": external,
         "account": account.map(|account| json!({"annotations": account.annotations.clone().unwrap_or_default()})),
-    })
+    }))
 }
 
 fn budget_of(placed: &Placed) -> Value {
@@ -653,7 +645,7 @@ struct OwnContainer<'a> {
 }
 
 impl OwnContainer<'_> {
-    fn main(&self) -> Value {
+    fn main(&self) -> Result<Value, ObjectTemplateError> {
         let (placed, component) = (self.placed, &self.placed.component);
         let Resources { cpu, memory, cpu_limit, memory_limit } = &placed.resources;
         let ports: Vec<_> = placed
@@ -681,7 +673,7 @@ impl OwnContainer<'_> {
         }))
     }
 
-    fn other(&self, container: &Container, image: &str) -> Value {
+    fn other(&self, container: &Container, image: &str) -> Result<Value, ObjectTemplateError> {
         let cpu = container.cpu.clone().unwrap_or_else(|| default_cpu(self.site.environment));
         let memory = container.memory.clone().unwrap_or_else(|| default_memory(self.site.environment));
         let prefix = format!("{}.", container.name);
@@ -702,10 +694,10 @@ impl OwnContainer<'_> {
         }))
     }
 
-    fn fill(&self, mut context: Value) -> Value {
+    fn fill(&self, mut context: Value) -> Result<Value, ObjectTemplateError> {
         context["pull_policy"] = json!(self.placed.component.image_pull_policy);
         context["security"] = self.security.clone();
-        fill_one(CONTAINER, context).unwrap_or_default()
+        fill_one(CONTAINER, context)
     }
 }
 
