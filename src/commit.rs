@@ -7,7 +7,7 @@ use crate::config::{Config, Loaded};
 use crate::kratix::Folders;
 use crate::outcome::{Action, Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, short};
 use crate::outputs::{Outputs, Role};
-use crate::promise::id_field;
+use crate::promise::{id_field, roles_of};
 use crate::render::{refuse, wait};
 use crate::repository::{deliver, let_others_claim, module_of};
 use crate::request::Request;
@@ -114,7 +114,7 @@ fn run_with(
         Ok(request) => request,
         Err(faults) => anyhow::bail!("the request has no identity: {} {}", faults[0].path, faults[0].message),
     };
-    let id = id_field(&request.identity);
+    let (id, roles) = (id_field(&request.identity), roles_of(&request.identity));
     let before = Status::of_object(request.status);
     let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
     status.goldpath.deletion = task.action == Action::Delete;
@@ -183,7 +183,7 @@ fn run_with(
                 folders.clear_outputs()?;
             }
             let is_left = |role: &Role| !outcomes.contains_key(role);
-            let next: Vec<_> = Role::ALL.into_iter().filter(is_left).map(Role::as_str).collect();
+            let next: Vec<_> = roles.iter().copied().filter(is_left).map(Role::as_str).collect();
             let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
             status.goldpath.warnings = match task.action {
                 Action::Configure => folders.read_warnings()?,
@@ -200,7 +200,7 @@ fn run_with(
         }
         Err(error) => {
             let error = anyhow::Error::from(error);
-            let all = Role::ALL.len();
+            let all = roles.len();
             let message = match outcomes.len() {
                 0 => format!("{error:#}"),
                 done => {
@@ -244,7 +244,7 @@ pub fn delivery(
     let Outputs {
         manifests: _,
         destinations: _,
-        repositories,
+        mut repositories,
         accounts,
         claims,
         warnings: _,
@@ -252,6 +252,7 @@ pub fn delivery(
         relations: _,
         status: _,
     } = outputs;
+    repositories.retain(|role, _| roles_of(&request.identity).contains(role));
     let journal = &status.goldpath.repositories;
     let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
     Delivery {

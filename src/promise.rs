@@ -54,6 +54,8 @@ pub struct Promise {
     pub name_schema: Option<fn() -> Value>,
     /// Whether its requests count only in the platform's own namespace, where nobody else writes.
     pub is_of_platform: bool,
+    /// The repositories that its requests have files in.
+    pub roles: &'static [Role],
     /// Whether what a request becomes depends on what its status says of before.
     pub remembers: bool,
     /// The kinds that its requests refer to: its Pipelines may list them.
@@ -243,6 +245,11 @@ pub const PARENT: &str = "spec.parent";
 pub fn parent_of(document: &Node) -> Option<Need> {
     let kind = find(document.get("kind")?.as_str()?).ok()?.kind();
     Some(Need::Request { kind, id: document.at(PARENT)?.as_str()?.to_owned() })
+}
+
+/// The repositories that requests of a kind have files in; of one that nobody here knows, any.
+pub fn roles_of(request: &Identity) -> &'static [Role] {
+    find(request.kind.as_str()).map_or(&Role::ALL, |promise| promise.roles)
 }
 
 /// See [`Promise::fixed`].

@@ -9,7 +9,7 @@ use crate::generate_with;
 use crate::known::Source;
 use crate::kratix::Folders;
 use crate::outcome::FOREIGN_INDEX;
-use crate::outputs::{Outputs, Role, Unrendered};
+use crate::outputs::{Outputs, Unrendered};
 use crate::promise::{Promise, find};
 use crate::request::Request;
 use crate::status::{Condition, Fault, Progress, Status, delay};
@@ -134,11 +134,8 @@ fn rendered_status(request: &Request<'_>, outputs: &Outputs, now: Timestamp) -> 
 
 /// What there is, in words.
 fn summary(outputs: &Outputs) -> String {
-    let files = |role: Role| {
-        let number = outputs.repositories.get(&role).map_or(0, |tree| tree.len());
-        count(number, &format!("{} file", role.as_str()))
-    };
-    let parts = std::iter::once(count(outputs.manifests.len(), "manifest")).chain(Role::ALL.into_iter().map(files));
+    let files = outputs.repositories.iter().map(|(role, tree)| count(tree.len(), &format!("{} file", role.as_str())));
+    let parts = std::iter::once(count(outputs.manifests.len(), "manifest")).chain(files);
     format!("rendered {}", parts.collect::<Vec<_>>().join(", "))
 }
 

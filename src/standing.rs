@@ -6,7 +6,7 @@ use crate::http::at_once;
 use crate::kratix::Folders;
 use crate::outcome::{Action, FOREIGN_INDEX, PullRequest};
 use crate::outputs::Role;
-use crate::promise::{find, identify};
+use crate::promise::{find, identify, roles_of};
 use crate::repository::{Held, Holdings, hold};
 use crate::request::Identity;
 use crate::status::{Condition, Fault, Phase, Report, Status};
@@ -216,7 +216,7 @@ impl Standing {
             return standing;
         }
         let (mut found, mut missing, mut edited) = (Vec::new(), Vec::new(), None);
-        for (role, holdings) in all {
+        for (role, holdings) in all.iter().filter(|(role, _)| roles_of(request).contains(role)) {
             match look(config, *role, request, holdings) {
                 Ok(Some((held, progress))) => {
                     edited = edited.or(held.delivered.pull_request.as_ref().and_then(|p| explain_edited(*role, p)));
@@ -251,11 +251,11 @@ impl Standing {
         if let Some(why) = edited {
             (standing.phase, standing.message) = (Phase::Failed.as_str(), why);
         }
-        if let Some(unseen) = Role::ALL.into_iter().find(|role| !all.contains_key(role)) {
+        if let Some(unseen) = roles_of(request).iter().find(|role| !all.contains_key(role)) {
             let name = unseen.as_str();
             standing.phase = UNKNOWN;
             standing.message += &format!("; what {name} holds is not known");
-            if !config.repositories.contains_key(&unseen) {
+            if !config.repositories.contains_key(unseen) {
                 standing.message += ": name it in the configuration, or the workspace that has it";
             }
         }

@@ -14,7 +14,7 @@ use crate::document::{Node, Value};
 use crate::file_tree::FileTree;
 use crate::known::{Known, Need, Relation, Stop};
 use crate::names::{ApplicationName, TeamId};
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, Role};
 use crate::promise::team::request::{TeamSpec, parse as parse_team};
 use crate::request::Request;
 use crate::text::quote;
@@ -43,6 +43,7 @@ pub const PROMISE: Promise = Promise {
     fixed: "spec.team",
     name_schema: Some(<ApplicationName as crate::api::Api>::schema),
     is_of_platform: false,
+    roles: &[Role::Catalog],
     remembers: true,
     refers_to: &["Team", "Environment"],
     used_by: &[],

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::document::{Node, Value, to_json};
 use crate::known::{Known, Need, Relation, Stop};
 use crate::names::{EnvironmentName, Kind};
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, Role};
 use crate::request::Request;
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
@@ -35,6 +35,7 @@ pub const PROMISE: Promise = Promise {
     fixed: NAME,
     name_schema: Some(EnvironmentName::schema),
     is_of_platform: true,
+    roles: &[Role::Catalog],
     remembers: true,
     refers_to: &[KIND, "Team"],
     used_by: &["Application"],

@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::config::Config;
 use crate::known::{Known, Need, Stop};
 use crate::names::{Kind, TeamId};
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, Role};
 use crate::request::Request;
 
 /// Team's line in the table.
@@ -27,6 +27,7 @@ pub const PROMISE: Promise = Promise {
     fixed: "spec.id",
     name_schema: None,
     is_of_platform: false,
+    roles: &Role::ALL,
     remembers: false,
     refers_to: &[KIND],
     used_by: &[],

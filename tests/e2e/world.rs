@@ -111,7 +111,7 @@ impl World {
 
     /// The text of a file in the repository that Kratix writes to.
     pub fn text_of_state(&self, path: &str) -> String {
-        crate::support::gitea::get_text(&format!("/repos/{}/raw/{path}?ref=main", self.state))
+        crate::support::gitea::get_text(&format!("/api/v1/repos/{}/raw/{path}?ref=main", self.state))
     }
 
     /// The store of the platform's own Destination.

@@ -96,7 +96,7 @@ impl<'a> Rendering<'a> {
             spec,
             team,
             config,
-            outputs: Outputs { id: name.to_string(), ..Outputs::nothing() },
+            outputs: Outputs { id: name.to_string(), ..Outputs::default() },
             claims: Claims::new(),
             instances: Vec::new(),
             versions: Vec::new(),

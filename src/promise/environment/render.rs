@@ -60,7 +60,7 @@ pub(super) fn render(
     propagated: &Propagated,
     config: &Config,
 ) -> Result<Outputs, Stop> {
-    let mut outputs = Outputs { id: name.to_string(), ..Outputs::nothing() };
+    let mut outputs = Outputs { id: name.to_string(), ..Outputs::default() };
     let mut faults = Vec::new();
     let mut catalog = FileTree::default();
     let description = spec.description.as_ref().map_or("", |description| description.as_str());
