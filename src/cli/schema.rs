@@ -73,7 +73,8 @@ fn json_schema(structural: &Value) -> Value {
         };
         schema.insert(name.clone(), value);
     }
-    if schema.contains_key("properties") {
+    let is_open = fields.get("x-kubernetes-preserve-unknown-fields").is_some_and(|value| value == true);
+    if schema.contains_key("properties") && !is_open {
         schema.insert("additionalProperties".to_owned(), false.into());
     }
     if is_amount {

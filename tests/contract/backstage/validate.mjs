@@ -9,19 +9,28 @@ import {
   FieldFormatEntityPolicy,
   NoForeignRootFieldsEntityPolicy,
   SchemaValidEntityPolicy,
+  componentEntityV1alpha1Validator,
   entityEnvelopeSchemaValidator,
   groupEntityV1alpha1Validator,
   locationEntityV1alpha1Validator,
   makeValidator,
   parseEntityRef,
+  resourceEntityV1alpha1Validator,
   stringifyEntityRef,
+  systemEntityV1alpha1Validator,
 } from '@backstage/catalog-model';
 import { parseAllDocuments } from 'yaml';
 
 const ROOT = 'catalog-info.yaml';
 const envelope = entityEnvelopeSchemaValidator();
 const { isValidEntityName } = makeValidator();
-const kinds = { Group: groupEntityV1alpha1Validator, Location: locationEntityV1alpha1Validator };
+const kinds = {
+  Component: componentEntityV1alpha1Validator,
+  Group: groupEntityV1alpha1Validator,
+  Location: locationEntityV1alpha1Validator,
+  Resource: resourceEntityV1alpha1Validator,
+  System: systemEntityV1alpha1Validator,
+};
 // The policies of @backstage/plugin-catalog-backend, in its order.
 const policies = EntityPolicies.allOf([
   new SchemaValidEntityPolicy(),
