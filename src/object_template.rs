@@ -7,7 +7,7 @@
 use crate::document::{self, Node, Value};
 use crate::text::{is_deceptive, quote};
 use crate::violation::nearest;
-use minijinja::value::ValueKind;
+use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
 use regex::Regex;
 use serde_json::{Map, Value as Json};
@@ -74,6 +74,20 @@ pub fn render(name: &str, source: &str, context: &minijinja::Value) -> Result<Ve
         }
     }
     Ok(objects)
+}
+
+/// A value that a template can only print by itself: it is never taken apart, which costs more than all else.
+pub fn whole(value: Json) -> minijinja::Value {
+    minijinja::Value::from_object(Whole(value))
+}
+
+#[derive(Debug)]
+struct Whole(Json);
+
+impl Object for Whole {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
 }
 
 /// Why, and in which line.
@@ -193,6 +207,10 @@ fn explain(error: &Error, source: &str, context: &minijinja::Value) -> Why {
 /// A value as what an object has.
 fn value_of(value: minijinja::Value) -> Result<Json, Why> {
     let refuse = |what: &str| (format!("a value {what} cannot be printed"), None);
+    // Its texts are those of values that were printed, or of a request, which has no marks.
+    if let Some(Whole(value)) = value.downcast_object_ref() {
+        return Ok(value.clone());
+    }
     if value.kind() == ValueKind::Number && value.is_integer() {
         return serde_json::to_value(&value).map_err(|_| refuse("that is too large"));
     }

@@ -22,6 +22,7 @@ use crate::request::Request;
 use crate::scalars::IntOrPercent;
 use crate::text::quote;
 use crate::violation::Refusal;
+use minijinja::context;
 use minijinja::value::Serde;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -497,16 +498,26 @@ fn fill((name, source): (&str, &str), context: impl Serialize) -> Result<Vec<Val
 }
 
 /// The one object that a template prints.
-fn fill_one(template: (&str, &str), context: impl Serialize) -> Result<Value, ObjectTemplateError> {
-    Ok(fill(template, context)?.into_iter().next().unwrap_or_default())
+fn fill_one((name, source): (&str, &str), context: &minijinja::Value) -> Result<Value, ObjectTemplateError> {
+    Ok(object_template::render(name, source, context)?.into_iter().next().unwrap_or_default())
+}
+
+/// What templates see of it, with what is printed by itself.
+struct Context {
+    values: Value,
+    init_containers: Vec<Value>,
+    containers: Vec<Value>,
 }
 
 /// All objects of a component, with its labels and annotations.
-fn component_objects(placed: &Placed, mut context: Value) -> Result<Vec<Value>, Stop> {
-    let pod = fill_one(POD, &context)?;
-    context["pod"] = pod;
+fn component_objects(placed: &Placed, context: Context) -> Result<Vec<Value>, Stop> {
+    let Context { values, init_containers, containers } = context;
+    let values = minijinja::Value::from(Serde(&values));
+    let each = |all: Vec<Value>| -> minijinja::Value { all.into_iter().map(object_template::whole).collect() };
+    let (containers, init_containers) = (each(containers), each(init_containers));
+    let pod = fill_one(POD, &context! { containers, init_containers, ..values.clone() })?;
+    let context = context! { pod => object_template::whole(pod), ..values };
     let mut objects = Vec::new();
-    let context = minijinja::Value::from(Serde(&context));
     for (name, source) in templates_of(placed.r#type) {
         objects.extend(object_template::render(name, source, &context)?);
     }
@@ -524,7 +535,7 @@ fn component_objects(placed: &Placed, mut context: Value) -> Result<Vec<Value>, 
 }
 
 /// What the templates see of a component.
-fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Result<Value, ObjectTemplateError> {
+fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Result<Context, ObjectTemplateError> {
     let environment = site.environment;
     let component = &placed.component;
     let name = component.name.as_str();
@@ -568,7 +579,8 @@ fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Resu
         })
         .collect();
     let account = component.service_account.as_ref();
-    Ok(json!({
+    let init_containers = first.iter().map(container_of).collect::<Result<Vec<_>, _>>()?;
+    let values = json!({
         "component": {
             "name": name,
             "type": placed.r#type.as_str(),
@@ -584,8 +596,6 @@ fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Resu
         "workloads": !environment.settings.disables_workloads(),
         "settings": environment.settings.0,
         "security": security_context,
-        "init_containers": first.iter().map(container_of).collect::<Result<Vec<_>, _>>()?,
-        "containers": containers,
         "volumes": volumes,
         "ports": ports,
         "routes": routes,
@@ -607,7 +617,8 @@ fn component_context(placed: &Placed, site: &Site<'_>, routes: &[Route]) -> Resu
         "files": files,
         "external": external,
         "account": account.map(|account| json!({"annotations": account.annotations.clone().unwrap_or_default()})),
-    }))
+    });
+    Ok(Context { values, init_containers, containers })
 }
 
 fn budget_of(placed: &Placed) -> Value {
@@ -697,7 +708,7 @@ impl OwnContainer<'_> {
     fn fill(&self, mut context: Value) -> Result<Value, ObjectTemplateError> {
         context["pull_policy"] = json!(self.placed.component.image_pull_policy);
         context["security"] = self.security.clone();
-        fill_one(CONTAINER, context)
+        fill_one(CONTAINER, &minijinja::Value::from(Serde(context)))
     }
 }
 
