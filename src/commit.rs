@@ -169,6 +169,12 @@ fn run_with(
             Err(error) => Committed::Refused(error.refusal(id, &claims).context("not passing, and no refusal")?),
         });
     }
+    // Nothing of the request is wrong.
+    if let Err(error @ Undelivered::InUse { .. }) = &result {
+        let why = error.to_string();
+        wait(folders, &object, status, "Delivered", "InUse", &why, now)?;
+        return Ok(Committed::Later(why));
+    }
     if let Some(refusal) = result.as_ref().err().and_then(|error| error.refusal(id, &claims)) {
         refuse(folders, &object, "Delivered", std::slice::from_ref(&refusal), now)?;
         return Ok(Committed::Refused(refusal));

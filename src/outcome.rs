@@ -222,6 +222,12 @@ pub enum Undelivered {
         /// Its name.
         name: Username,
     },
+    /// The request is to go, and others have files in the catalog for which it has to stay.
+    #[error("it is used by {files} in catalog: it goes once they are gone")]
+    InUse {
+        /// Which files.
+        files: String,
+    },
     /// Something around it that may pass.
     #[error(transparent)]
     Passing(#[from] anyhow::Error),
@@ -256,6 +262,7 @@ impl Undelivered {
                 "have its entities moved to another file, which the list then names, and the file removed; or have another \
                  path named as `catalog.index` in the platform's configuration",
             ),
+            Self::InUse { .. } => ("in-use", "delete the requests that they are of first"),
             Self::Exists { .. } => (
                 "organization-exists",
                 "use another id, or have an administrator of Gitea rename or remove it; what a deleted request has made is \
@@ -263,7 +270,7 @@ impl Undelivered {
             ),
         };
         let path = match self {
-            Self::Index { .. } => "",
+            Self::Index { .. } | Self::InUse { .. } => "",
             Self::Renamed { field, .. } => field,
             _ => id,
         };

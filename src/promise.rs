@@ -56,6 +56,8 @@ pub struct Promise {
     pub is_of_platform: bool,
     /// The repositories that its requests have files in.
     pub roles: &'static [Role],
+    /// The folder of the catalog, by what [`Self::fixed`] is, that others have files in for which the request has to stay.
+    pub holds: Option<fn(&str) -> String>,
     /// Whether what a request becomes depends on what its status says of before.
     pub remembers: bool,
     /// The kinds that its requests refer to: its Pipelines may list them.
@@ -260,6 +262,12 @@ pub fn fixed_field(request: &Identity) -> &'static str {
 /// See [`Promise::id`].
 pub fn id_field(request: &Identity) -> &'static str {
     find(request.kind.as_str()).map_or(NAME, |promise| promise.id)
+}
+
+/// The place of a document's kind among all: none refers to one of a later kind.
+pub fn rank(document: &Node) -> Option<usize> {
+    let kind = document.get("kind")?.as_str()?;
+    PROMISES.iter().position(|promise| promise.kind == kind)
 }
 
 /// The Promise of a kind.

@@ -44,6 +44,7 @@ pub const PROMISE: Promise = Promise {
     name_schema: Some(<ApplicationName as crate::api::Api>::schema),
     is_of_platform: false,
     roles: &[Role::Catalog],
+    holds: None,
     remembers: true,
     refers_to: &["Team", "Environment"],
     used_by: &[],

@@ -201,6 +201,8 @@ pub enum Unplanned {
     Index(RelativePath),
     /// The request was delivered by another id, the first, than it has now, which a field has.
     Renamed(&'static str, String, String),
+    /// The request goes, and others have these files for which it has to stay.
+    Held(String),
     /// The tree could not be read.
     Unread(anyhow::Error),
 }
@@ -215,6 +217,7 @@ impl Unplanned {
             Self::Taken(path, owner) => Ok(Undelivered::Taken { repository: role, path, owner }),
             Self::Renamed(field, old, new) => Ok(Undelivered::Renamed { field, old, new }),
             Self::Index(path) => Ok(Undelivered::Index { path }),
+            Self::Held(files) => Ok(Undelivered::InUse { files }),
             Self::Unread(error) => Err(error),
         }
     }
@@ -271,6 +274,9 @@ pub fn plan_files(tree: &impl Tree, role: Role, request: &Identity, files: &File
     let owned = old.map(|inventory| inventory.files).unwrap_or_default();
     refuse_impossible(role, request, &inventory_path, &owned)?;
     refuse_renamed(tree, role, request, (&inventory_path, &owned), files)?;
+    if files.is_empty() {
+        refuse_held(tree, role, request, &owned)?;
+    }
     // The inventories that may list what is written over or removed.
     let mut suspects = BTreeSet::new();
     plan.owned = files.paths().any(|path| owned.contains(path));
@@ -457,6 +463,23 @@ fn place_of<'p>(role: Role, request: &Identity, path: &'p RelativePath) -> Optio
         .ok()
         .filter(|_| !path.is_hidden())
         .and_then(|promise| (promise.place_of)(role, path))
+}
+
+/// Refuses to let a request go that others are of.
+fn refuse_held(
+    tree: &impl Tree,
+    role: Role,
+    request: &Identity,
+    owned: &BTreeSet<RelativePath>,
+) -> Result<(), Unplanned> {
+    let holds = promise::find(request.kind.as_str()).ok().and_then(|promise| promise.holds);
+    let own = owned.iter().find_map(|path| place_of(role, request, path)?.fixed);
+    let Some((holds, own)) = holds.filter(|_| role.has_index()).zip(own) else { return Ok(()) };
+    let files = tree.paths(&holds(own))?;
+    match summary(&files.iter().collect::<Vec<_>>()) {
+        Some(files) => Err(Unplanned::Held(files)),
+        None => Ok(()),
+    }
 }
 
 /// Refuses what the API server refuses too, which knows the request as it was: an id names what exists.

@@ -1,7 +1,7 @@
 //! What Applications become, as a whole: that it fits together, that it stays as it is, and that no value becomes structure.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use crate::support::hostile;
+use crate::support::{binary, hostile};
 use goldpath::config::Config;
 use goldpath::document::{Node, parse};
 use goldpath::known::{Answer, Known, Need, Source};
@@ -401,4 +401,46 @@ fn what_kratix_cannot_keep_is_refused() {
     let component = |n: usize| json!({"name": format!("c{n}"), "type": "worker", "args": [noise(n), noise(n + 1000)]});
     spec["components"] = (0..300).map(component).collect();
     assert_eq!(render(&spec).unwrap_err(), ["spec too-large"]);
+}
+
+/// On a laptop as in a cluster, which the end-to-end story has: what is used stays, and a cluster that is taken out goes last.
+#[test]
+fn what_is_used_stays_until_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in ["team", "environment", "application"] {
+        let example = format!("{ROOT}/promises/{kind}/resource-request.yaml");
+        fs::copy(example, folder.path().join(format!("{kind}.yaml"))).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let output = binary("goldpath").current_dir(folder.path()).arg("run").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let all = ["application.yaml", "team.yaml", "environment.yaml"];
+    assert_eq!(run(&all).0, Some(0));
+    // In any order, and each by itself.
+    assert!(run(&["team.yaml", "environment.yaml", "application.yaml"]).1.contains("3 unchanged"));
+    for file in all {
+        assert!(run(&[file]).1.contains("1 unchanged"), "{file}");
+    }
+    for (file, why) in [
+        ("team.yaml", "it is used by `systems/team-alpha/my-api.yaml` in catalog"),
+        ("environment.yaml", "`metadata.name` is used by Application default/my-api"),
+    ] {
+        let (code, told) = run(&["--delete", file]);
+        assert!(code == Some(1) && told.contains(why), "{told}");
+    }
+    let output = |path: &str| folder.path().join(".goldpath/requests").join(path).exists();
+    let destination = "environment/platform/dev/output/environment_platform_dev_us-dev.yaml";
+    let environment = fs::read_to_string(folder.path().join("environment.yaml")).unwrap();
+    let (before, rest) = environment.split_once("    - name: us-dev\n").unwrap();
+    let (_, after) = rest.split_once("  defaults:").unwrap();
+    fs::write(folder.path().join("environment.yaml"), format!("{before}  defaults:{after}")).unwrap();
+    assert_eq!(run(&["environment.yaml"]).0, Some(0));
+    assert!(output(destination), "the Application is still there");
+    assert_eq!(run(&["application.yaml"]).0, Some(0));
+    assert!(!output("application/default/my-api/output/dev.us-dev"));
+    assert_eq!(run(&["environment.yaml"]).0, Some(0));
+    assert!(!output(destination), "nobody is there any more");
+    let (code, told) = run(&["--delete", "team.yaml", "environment.yaml", "application.yaml"]);
+    assert!(code == Some(0) && told.contains("3 deleted"), "{told}");
 }

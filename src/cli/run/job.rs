@@ -25,6 +25,7 @@ use crate::violation::Violation;
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -105,17 +106,27 @@ impl Job<'_> {
             })
             .collect();
         let mut verdicts = verdicts.into_iter();
-        for together in documents.chunks(TOGETHER) {
+        let verdict_of = |(source, document): (_, Option<_>)| {
+            (source, document, document.and_then(|_| verdicts.next()).unwrap_or_default())
+        };
+        let mut documents: Vec<_> = documents.into_iter().map(verdict_of).collect();
+        if self.task.action == Action::Delete {
+            // What others are of goes after them.
+            documents.sort_by_key(|(_, document, _)| Reverse(document.and_then(promise::rank)));
+        }
+        let mut documents = documents.into_iter().peekable();
+        while documents.peek().is_some() {
+            let together: Vec<_> = documents.by_ref().take(TOGETHER).collect();
             let mut waiting = Vec::new();
-            for (source, document) in together {
+            for (source, document, verdict) in together {
                 let Some(document) = document else {
-                    waiting.push((*source, None, Vec::new(), Ok(Err(Vec::new()))));
+                    waiting.push((source, None, Vec::new(), Ok(Err(Vec::new()))));
                     continue;
                 };
                 // What is wrong by itself the steps find too, and say so in its status.
-                let Verdict { faults: _, conflicts, warnings } = verdicts.next().unwrap_or_default();
+                let Verdict { faults: _, conflicts, warnings } = verdict;
                 let begun = if conflicts.is_empty() { self.begin(document) } else { Ok(Err(conflicts)) };
-                waiting.push((*source, Some(*document), warnings, begun));
+                waiting.push((source, Some(document), warnings, begun));
             }
             let index = self.index_diff()?;
             told.ended.changed |= !index.is_empty();
