@@ -282,6 +282,10 @@ fn clusters_of<'e>(site: &Where<'e>, check: &mut Check<'_>) -> Vec<&'e environme
         }
         return environment.clusters.iter().collect();
     };
+    if chosen.is_empty() {
+        let refusal = Refusal::new("length", "names no cluster").help("leave it out for all, or say `enabled: false`");
+        check.fault(node.get("clusters").unwrap_or(node).span, "", refusal);
+    }
     let all: Vec<_> = environment.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     let known = all.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
     for (n, cluster) in chosen.iter().enumerate() {

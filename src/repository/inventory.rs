@@ -668,6 +668,7 @@ mod tests {
             Err(Unplanned::Taken(path, owner)) => Some(format!("{path} is taken by {owner}")),
             Err(Unplanned::Renamed(_, old, new)) => Some(format!("{old} is now {new}")),
             Err(Unplanned::Index(path)) => Some(format!("{path} is no index")),
+            Err(Unplanned::Held(files)) => Some(format!("held by {files}")),
         }
     }
 

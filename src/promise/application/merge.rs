@@ -65,8 +65,12 @@ pub fn with_ports(component: &Node, path: &str, faults: &mut Vec<Violation>) -> 
 /// stands above all in a component that nothing is laid over.
 pub fn lay_over(below: &Node, above: &Node, faults: &mut Vec<Violation>) -> Node {
     let mut merged = merge(below, above, "", true, faults);
-    // A digest is that of one version.
-    if above.get("version").is_some_and(|version| !version.is_null()) && above.get("digest").is_none_or(Node::is_null) {
+    let says = |name: &str| above.get(name).is_some_and(|node| !node.is_null());
+    // A version is that of one image, and a digest that of one version.
+    if says("image") && !says("version") {
+        remove(&mut merged, "version");
+    }
+    if (says("image") || says("version")) && !says("digest") {
         remove(&mut merged, "digest");
     }
     merged
@@ -88,6 +92,9 @@ fn remove(node: &mut Node, name: &str) {
 fn merge(below: &Node, above: &Node, place: &str, is_component: bool, faults: &mut Vec<Violation>) -> Node {
     let (Value::Map(old), Value::Map(new)) = (&below.value, &above.value) else { return above.clone() };
     let mut entries = old.clone();
+    if place == "ports" {
+        drop_useless(&mut entries, above);
+    }
     for (key, value) in new.iter().filter(|(_, value)| !value.is_null()) {
         drop_others(&mut entries, place, &key.name);
         let list_key = KEYS.iter().find(|(list, _)| is_component && *list == key.name).map(|(_, key)| *key);
@@ -129,6 +136,15 @@ fn merge_list(below: &Node, above: &Node, name: &str, key: &str, faults: &mut Ve
         }
     }
     Node { value: Value::List(items), span: above.span }
+}
+
+/// Takes out of a port what is of no use with what is laid over it.
+fn drop_useless(entries: &mut Vec<(Key, Node)>, above: &Node) {
+    let says =
+        |name: &str, words: &[&str]| above.get(name).and_then(Node::as_str).is_some_and(|word| words.contains(&word));
+    if says("visibility", &["cluster"]) || says("protocol", &["tcp", "udp"]) {
+        entries.retain(|(key, _)| key.name != "host" && key.name != "path");
+    }
 }
 
 /// Takes out what `name`, which is laid over, is an alternative to.
@@ -210,6 +226,12 @@ mod tests {
                 r#"{"liveness":{"periodSeconds":5,"tcp":{"port":"b"}}}"#,
             ),
             ("{version: '1', digest: d}", "{version: '2'}", r#"{"version":"2"}"#),
+            ("{image: a, version: '1', digest: d}", "{image: b}", r#"{"image":"b"}"#),
+            (
+                "{port: 80, visibility: public, host: a.b, path: /c}",
+                "{visibility: cluster}",
+                r#"{"ports":[{"name":"main","port":80,"visibility":"cluster"}]}"#,
+            ),
             ("{version: '1'}", "{digest: d}", r#"{"digest":"d","version":"1"}"#),
             ("{port: 80, host: a.b}", "{host: c.d}", r#"{"ports":[{"host":"c.d","name":"main","port":80}]}"#),
             (

@@ -15,6 +15,9 @@ use crate::text::{Span, quote};
 use crate::violation::{Refusal, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// As many faults as are looked for.
+const MAX_FAULTS: usize = 500;
+
 /// As Kubernetes has it, where nothing is said.
 const GRACE: i64 = 30;
 
@@ -49,7 +52,7 @@ const OF_CRON: [&str; 9] = [
     "ttlSecondsAfterFinished",
     "history",
 ];
-const NOT_OF_CRON: [&str; 12] = [
+const NOT_OF_CRON: [&str; 13] = [
     "ports",
     "healthCheck",
     "liveness",
@@ -62,6 +65,8 @@ const NOT_OF_CRON: [&str; 12] = [
     "spread",
     "metrics",
     "preStopSeconds",
+    // It would never end.
+    "sidecars",
 ];
 
 /// Notes what is wrong in an instance, at the places that it comes from.
@@ -75,6 +80,10 @@ pub struct Check<'a> {
 impl Check<'_> {
     /// Notes a fault of what stands at a place of the spec, or would stand `below` it.
     pub fn fault(&mut self, span: Span, below: &str, refusal: Refusal) {
+        // Nobody reads more, and each is compared with all others.
+        if self.faults.len() >= MAX_FAULTS {
+            return;
+        }
         let path = path_of(self.spec, "spec", span).unwrap_or_else(|| "spec".to_owned()) + below;
         let fault = refusal.at(path, Some(span));
         if !self.faults.iter().any(|other| explains(other, &fault)) {
@@ -236,6 +245,11 @@ pub fn place(component: Component, merged: &Node, site: &Site<'_>, check: &mut C
         return None;
     };
     check_type(r#type, merged, &mut at);
+    if component.name.as_str() == "default" {
+        let refusal = Refusal::new("reserved", "`default` is the account of all Pods of the namespace");
+        at("name", refusal.help("use another name"));
+    }
+    check_update(&component, &mut at);
     let own = Image {
         name: component.image.as_ref().or(site.image.name),
         version: component.version.as_ref().or(site.image.version.filter(|_| component.image.is_none())),
@@ -287,7 +301,7 @@ pub fn place(component: Component, merged: &Node, site: &Site<'_>, check: &mut C
         at("metrics.port", Refusal::new("required", "is missing").help("add `port:`"));
     }
     if is_missing_above {
-        let refusal = Refusal::new("required", format!("is missing, and {} names none of its own", quote(names)));
+        let refusal = Refusal::new("required", "is missing, and not every component names its own");
         check.fault(site.span, &format!(".{missing}"), refusal.help(format!("add `{missing}:`")));
     }
     let image = image.filter(|_| check.faults.len() == begin)?;
@@ -453,6 +467,16 @@ fn check_replicas(component: &Component, r#type: ComponentType, site: &Site<'_>,
     (least, most)
 }
 
+/// A new version takes over with more Pods, or with fewer: the API server refuses neither.
+fn check_update(component: &Component, at: At<'_>) {
+    let is_none = |of: IntOrPercent| matches!(of, IntOrPercent::Number(0) | IntOrPercent::Percent(0));
+    let Some(update) = &component.update else { return };
+    if update.max_surge.is_some_and(is_none) && update.max_unavailable.is_none_or(is_none) {
+        let refusal = Refusal::new("range", "leaves no way for a new version: no Pod more, and none missing");
+        at("update.maxSurge", refusal.help("allow one more, or add `maxUnavailable: 1`"));
+    }
+}
+
 /// Whether there is a budget: from two Pods on, of which one can be spared.
 fn check_disruption(component: &Component, r#type: ComponentType, least: i64, at: At<'_>) -> bool {
     let Some(disruption) = &component.disruption else { return r#type != ComponentType::Cron && least >= 2 };
@@ -520,6 +544,10 @@ fn check_variables(
     for (n, variable) in env.into_iter().flatten().enumerate() {
         let path = format!("{base}env[{n}]");
         names.insert(variable.name.as_str());
+        if variable.remove == Some(true) {
+            at(&path, nothing_to_remove());
+            continue;
+        }
         match (&variable.value, &variable.component) {
             (Some(_), None) => {
                 if variable.port.is_some() {
@@ -549,6 +577,10 @@ fn check_variables(
     }
     for (n, secret) in secrets.into_iter().flatten().enumerate() {
         let path = format!("{base}secrets[{n}]");
+        if secret.remove == Some(true) {
+            at(&path, nothing_to_remove());
+            continue;
+        }
         if !names.insert(secret.name.as_str()) {
             let refusal =
                 Refusal::new("duplicate", format!("{} is a variable of `env` too", quote(secret.name.as_str())));
@@ -573,6 +605,11 @@ fn check_variables(
             }
         }
     }
+}
+
+/// Refuses to take out of a list that is not merged, but replaced.
+fn nothing_to_remove() -> Refusal {
+    Refusal::new("unknown", "is to be taken out of what is there as it stands").help("leave the whole entry out")
 }
 
 /// The address of another component has to be there.
@@ -602,7 +639,7 @@ fn check_address(
         let name = port.map_or(MAIN_PORT, |port| port.as_str());
         let known: Vec<_> = ports.keys().map(|name| quote(name)).collect();
         let help = match known.is_empty() {
-            true => "it has no ports".to_owned(),
+            true => format!("it has no ports: add `port:` to {}", quote(component.as_str())),
             false => format!("its ports are {}", known.join(", ")),
         };
         let message = format!("{} is no port of {}", quote(name), quote(component.as_str()));
@@ -672,6 +709,10 @@ fn place_others(component: &Component, own: Image<'_>, site: &Site<'_>, at: At<'
                 Some(name) => {
                     Image { name: Some(name), version: container.version.as_ref(), digest: container.digest.as_ref() }
                 }
+                // Of the component's own image, another version.
+                None if container.version.is_some() || container.digest.is_some() => {
+                    Image { name: own.name, version: container.version.as_ref(), digest: container.digest.as_ref() }
+                }
                 None => own,
             };
             match image.whole() {
@@ -725,8 +766,8 @@ fn check_security(security: &Security, site: &Site<'_>, at: At<'_>) {
 }
 
 impl Placed {
-    /// What all its Pods request at their most, while a new version takes over: processors and memory in billionths, and how
-    /// many Pods.
+    /// What all its Pods may take of a quota at their most, while a new version takes over: processors and memory in billionths,
+    /// and how many Pods.
     pub fn most_requested(&self, environment: &EnvironmentSpec) -> (u128, u128, u128) {
         let surge = match self.r#type {
             ComponentType::Cron => 0,
@@ -739,7 +780,8 @@ impl Placed {
                 .of(self.most, true),
         };
         let pods = u128::try_from(self.most + surge).unwrap_or_default();
-        let (mut cpu, mut memory) = (self.resources.cpu.value(), self.resources.memory.value());
+        // The quota is for the limits of memory too, which are no less.
+        let (mut cpu, mut memory) = (self.resources.cpu.value(), self.resources.memory_limit.value());
         let [first, beside] = &self.others;
         for (container, _) in beside {
             cpu += container.cpu.as_ref().map_or_else(|| default_cpu(environment).value(), Cpu::value);
