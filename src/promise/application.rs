@@ -1,11 +1,14 @@
 //! Application: components of a Team's, in every cluster of every environment that it names.
 
 mod catalog;
+mod container;
 mod merge;
 mod place;
 mod render;
 mod request;
+mod route;
 mod schedule;
+mod workload;
 
 use super::{NAME, Promise, accepted, digest_of, environment, has_its_id, team};
 use crate::config::Config;
