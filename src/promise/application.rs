@@ -1,6 +1,7 @@
 //! Application: components of a Team's, in every cluster of every environment that it names.
 
 mod catalog;
+mod check;
 mod container;
 mod merge;
 mod place;
