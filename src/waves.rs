@@ -11,8 +11,10 @@ use serde::Serialize;
 pub struct User {
     /// Which one.
     pub request: Identity,
-    /// Whether it was rendered with what is true now, or would come out the same.
+    /// Whether it was rendered with what is true now.
     pub is_current: bool,
+    /// Whether it would come out the same, and is left alone.
+    pub stays: bool,
     /// Whether its Pipelines run, or are asked to: to ask again would stop them.
     pub is_at_work: bool,
     /// Whether it is paused, or being deleted: it is not asked.
@@ -59,7 +61,7 @@ pub fn plan(users: &[User], batch: usize) -> Wave {
             is_stopped |= user.is_current;
             continue;
         }
-        match user.is_current {
+        match user.is_current || user.stays {
             true => wave.progress.current += 1,
             false if user.is_held => wave.progress.behind += 1,
             false => {
@@ -69,7 +71,8 @@ pub fn plan(users: &[User], batch: usize) -> Wave {
             }
         }
     }
-    let allowed = if wave.progress.current == 0 { 1 } else { batch };
+    // Those that come out the same prove nothing.
+    let allowed = if users.iter().any(|user| user.is_current) { batch } else { 1 };
     if !is_stopped {
         waiting.truncate(allowed.saturating_sub(at_work));
         wave.next = waiting;
@@ -103,6 +106,7 @@ mod tests {
         User {
             request: format!("Application people/a{n}").parse().unwrap(),
             is_current: false,
+            stays: false,
             is_at_work: false,
             is_held: false,
             fault: None,
@@ -152,10 +156,10 @@ mod tests {
     #[test]
     fn those_that_come_out_the_same_and_those_that_would_be_wrong_are_left_alone() {
         let mut users: Vec<_> = (0..60).map(user).collect();
-        users[..40].iter_mut().for_each(|user| user.is_current = true);
+        users[..40].iter_mut().for_each(|user| user.stays = true);
         users[40..43].iter_mut().for_each(|user| user.fault = Some("no".to_owned()));
-        let (waves, _) = run(&mut users, 10);
-        assert_eq!(waves.iter().sum::<usize>(), 17);
+        let (waves, most) = run(&mut users, 10);
+        assert_eq!((waves.iter().sum::<usize>(), waves[0], most), (17, 1, 10));
     }
 
     #[test]

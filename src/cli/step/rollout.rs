@@ -113,13 +113,14 @@ fn judge(
     let mut judged = User {
         request,
         is_current: status.extra.get("references").is_some_and(|known| known[reference] == digest),
+        stays: false,
         is_at_work: label(MANUAL) == Some("true") || !has_run && label(SUSPENDED) != Some("true"),
         is_held: label(PAUSED) == Some("true") || user.at("metadata.deletionTimestamp").is_some(),
         fault: is_refused.filter(|condition| condition.reason == "RequestWrong").map(|c| c.message.clone()),
     };
     if !judged.is_current && judged.fault.is_none() {
         match generate_with(user, config, source) {
-            Ok((_, outputs)) => judged.is_current = outputs.status.get("rendered") == status.extra.get("rendered"),
+            Ok((_, outputs)) => judged.stays = outputs.status.get("rendered") == status.extra.get("rendered"),
             Err(Unrendered::Wrong(faults)) => judged.fault = faults.first().map(Violation::sentence),
             Err(Unrendered::Broken(error) | Unrendered::Unknown(error)) => {
                 return Err(error).with_context(|| format!("cannot render {}", judged.request));
