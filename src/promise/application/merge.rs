@@ -157,22 +157,21 @@ fn drop_others(entries: &mut Vec<(Key, Node)>, place: &str, name: &str) {
     }
 }
 
-/// The path of what stands at a place: of the field or entry that begins there.
+/// The path of what stands at a place: of the field or entry that begins there. What is read stands in the order of its text.
 pub fn path_of(root: &Node, path: &str, place: Span) -> Option<String> {
     if root.span.start == place.start {
         return Some(path.to_owned());
     }
     match &root.value {
         Value::List(items) => {
-            items.iter().enumerate().find_map(|(n, item)| path_of(item, &format!("{path}[{n}]"), place))
+            let (n, item) = items.iter().enumerate().rfind(|(_, item)| item.span.start <= place.start)?;
+            path_of(item, &format!("{path}[{n}]"), place)
         }
-        Value::Map(entries) => entries.iter().find_map(|(key, value)| {
+        Value::Map(entries) => {
+            let (key, value) = entries.iter().rfind(|(key, _)| key.span.start <= place.start)?;
             let below = format!("{path}.{}", key.name);
-            match key.span.start == place.start {
-                true => Some(below),
-                false => path_of(value, &below, place),
-            }
-        }),
+            if key.span.start == place.start { Some(below) } else { path_of(value, &below, place) }
+        }
         _ => None,
     }
 }
