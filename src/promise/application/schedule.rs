@@ -92,7 +92,7 @@ pub(super) fn check_time_zone(text: &str) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    /// The same table is shown to the API server (tests/contract/kubernetes).
+    /// As an API server of 1.34 judged each, when it was asked; but it takes `1,,2`, which is a slip.
     #[test]
     fn a_schedule_is_one_of_the_api_servers() {
         for good in [
