@@ -107,6 +107,14 @@ impl Node {
         })
     }
 
+    /// The entries of a list; none of anything else.
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// A mapping with another value under a key, in its place or at the end.
     #[must_use]
     pub fn with(mut self, key: &str, value: Node) -> Self {

@@ -32,6 +32,11 @@ impl RelativePath {
         Ok(Self(path.to_owned()))
     }
 
+    /// A path made of names, each of a type that keeps it one: a program's own, never a user's text.
+    pub fn of_names(path: &str) -> Self {
+        Self::parse(path).expect("made of names")
+    }
+
     /// The path, with `/` between its segments.
     pub fn as_str(&self) -> &str {
         &self.0

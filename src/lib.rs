@@ -75,8 +75,7 @@ const ROUNDS: usize = 8;
 pub fn generate<'n>(object: &'n Node, known: &Known, config: &Config) -> Result<(Request<'n>, Outputs), Stop> {
     let request = promise::read(object).map_err(|mut faults| {
         // What is wrong around a spec does not hide what is wrong in it.
-        let promise = object.get("kind").and_then(Node::as_str).and_then(|kind| promise::find(kind).ok());
-        if let Some((promise, spec)) = promise.zip(object.get("spec")) {
+        if let Some((promise, spec)) = promise::of(object).zip(object.get("spec")) {
             faults.extend((promise.check)(spec, config));
         }
         faults

@@ -5,7 +5,8 @@
 //! nothing else has the value's type, a list or mapping too; anything else is text. Whatever a value holds, it is data.
 
 use crate::document::{self, Node, Value};
-use crate::text::{is_deceptive, quote};
+use crate::template::{Format, write_string};
+use crate::text::quote;
 use crate::violation::nearest;
 use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
@@ -443,7 +444,7 @@ fn write_flow(out: &mut String, value: &Json) {
 fn write_text(out: &mut String, text: &str) {
     match is_word(text) {
         true => out.push_str(text),
-        false => write_quoted(out, text),
+        false => write_string(Format::Yaml, out, text),
     }
 }
 
@@ -453,23 +454,6 @@ fn is_word(text: &str) -> bool {
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
         && !(text.len() <= 5 && WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)))
-}
-
-fn write_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if is_deceptive(c) && u32::from(c) <= 0xFFFF => drop(write!(out, "\\u{:04x}", u32::from(c))),
-            // JSON has only surrogate pairs for these, which YAML parsers refuse, so there they stay.
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ pub const ACCEPTED: &str = "accepted";
 
 /// The spec of a request that others refer to, as it is, or if that is wrong, as it was last accepted.
 pub fn accepted<'n>(object: &'n Node, config: &Config) -> Option<&'n Node> {
-    let promise = find(object.get("kind")?.as_str()?).ok()?;
+    let promise = of(object)?;
     let is_right = |spec: &&Node| (promise.check)(spec, config).is_empty();
     object.get("spec").filter(is_right).or_else(|| object.at("status")?.get(ACCEPTED).filter(is_right))
 }
@@ -186,8 +186,7 @@ pub fn users_of(kind: &Kind) -> impl Iterator<Item = &'static Promise> {
 
 /// Whether an object cannot be without the request that `need` is about.
 pub fn uses(object: &Node, need: &Need) -> bool {
-    let promise = object.get("kind").and_then(Node::as_str).and_then(|kind| find(kind).ok());
-    let names = promise.map(|promise| (promise.names)(object)).unwrap_or_default();
+    let names = of(object).map(|promise| (promise.names)(object)).unwrap_or_default();
     names.iter().any(|name| name.kind() == need.kind() && name.id() == need.id())
 }
 
@@ -234,9 +233,14 @@ pub fn identify(text: &str) -> Result<Identity, Refusal> {
     format!("{} {rest}", by_path.map_or_else(|| find(kind), Ok)?.kind).parse()
 }
 
+/// The Promise of a document's kind, if somebody promises it.
+pub fn of(document: &Node) -> Option<&'static Promise> {
+    find(document.get("kind")?.as_str()?).ok()
+}
+
 /// What a document answers to, by its kind and id, if it has them, whatever else is wrong with it.
 pub fn need_of(document: &Node) -> Option<Need> {
-    let promise = find(document.get("kind")?.as_str()?).ok()?;
+    let promise = of(document)?;
     Some(Need::Request { kind: promise.kind(), id: document.at(promise.id)?.as_str()?.to_owned() })
 }
 
@@ -245,7 +249,7 @@ pub const PARENT: &str = "spec.parent";
 
 /// Whom a document names as its parent.
 pub fn parent_of(document: &Node) -> Option<Need> {
-    let kind = find(document.get("kind")?.as_str()?).ok()?.kind();
+    let kind = of(document)?.kind();
     Some(Need::Request { kind, id: document.at(PARENT)?.as_str()?.to_owned() })
 }
 
@@ -266,7 +270,7 @@ pub fn id_field(request: &Identity) -> &'static str {
 
 /// The place of a document's kind among all: none refers to one of a later kind.
 pub fn rank(document: &Node) -> Option<usize> {
-    let kind = document.get("kind")?.as_str()?;
+    let kind = of(document)?.kind;
     PROMISES.iter().position(|promise| promise.kind == kind)
 }
 

@@ -10,7 +10,7 @@ use crate::known::Source;
 use crate::kratix::Folders;
 use crate::outcome::FOREIGN_INDEX;
 use crate::outputs::{Outputs, Unrendered};
-use crate::promise::{Promise, find};
+use crate::promise;
 use crate::request::Request;
 use crate::status::{Condition, Fault, Progress, Status, delay};
 use crate::text::count;
@@ -155,7 +155,7 @@ pub(crate) fn refuse(
     let generation = generation_of(object);
     let mut status = Status::of_object(object.get("status"));
     // What others refer to stays as it was accepted, and what is delivered stays too.
-    let remembers = find_promise(object).is_some_and(|promise| promise.remembers);
+    let remembers = promise::of(object).is_some_and(|promise| promise.remembers);
     status.extra.retain(|_, _| remembers);
     status.conditions.retain(|c| matches!(c.r#type.as_str(), "Rendered" | "Delivered"));
     let attempts = match status.goldpath.observed_generation == generation && status.goldpath.phase.is_none() {
@@ -225,10 +225,6 @@ pub(crate) fn wait(
     });
     folders.write_status(&status)?;
     folders.write_retry(delay(attempts, Duration::from_secs(15), Duration::from_secs(300)), &status.message)
-}
-
-fn find_promise(object: &Node) -> Option<&'static Promise> {
-    find(object.get("kind")?.as_str()?).ok()
 }
 
 fn as_fault(violation: &Violation) -> Fault {

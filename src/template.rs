@@ -219,7 +219,8 @@ fn write_map(format: Format, out: &mut String, map: &Value) -> Result<(), Error>
     Ok(())
 }
 
-fn write_string(format: Format, out: &mut String, text: &str) {
+/// Writes a text as a literal, whatever is in it.
+pub(crate) fn write_string(format: Format, out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {

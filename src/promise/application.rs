@@ -14,7 +14,7 @@ mod workload;
 use super::{NAME, Promise, accepted, digest_of, environment, has_its_id, team};
 use crate::config::Config;
 use crate::digest::sha256;
-use crate::document::{Node, Value};
+use crate::document::Node;
 use crate::file_tree::FileTree;
 use crate::known::{Known, Need, Relation, Stop};
 use crate::names::{ApplicationName, TeamId};
@@ -155,10 +155,7 @@ fn relations(spec: &ApplicationSpec) -> Vec<Relation> {
 
 /// The entries of a list of mappings.
 fn nodes<'n>(node: &'n Node, name: &str) -> &'n [Node] {
-    match node.get(name) {
-        Some(Node { value: Value::List(items), .. }) => items,
-        _ => &[],
-    }
+    node.get(name).map_or(&[], Node::items)
 }
 
 /// Whether the request had an instance there when it was rendered last.

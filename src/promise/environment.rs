@@ -6,7 +6,7 @@ pub(super) mod request;
 use super::{ACCEPTED, NAME, Promise, accepted};
 use crate::api::Api;
 use crate::config::Config;
-use crate::document::{Node, Value, to_json};
+use crate::document::{Node, to_json};
 use crate::known::{Known, Need, Relation, Stop};
 use crate::names::{EnvironmentName, Kind};
 use crate::outputs::{Outputs, Role};
@@ -141,7 +141,7 @@ fn leaving<'n>(
     let status = request.status.map_or(&[][..], std::slice::from_ref);
     let before = status.iter().flat_map(|status| {
         let accepted = status.get(ACCEPTED).and_then(|spec| spec.get("clusters"));
-        [accepted, status.get("leaving")].into_iter().flatten().flat_map(items)
+        [accepted, status.get("leaving")].into_iter().flatten().flat_map(Node::items)
     });
     let mut gone = BTreeMap::new();
     for cluster in before {
@@ -157,19 +157,11 @@ fn leaving<'n>(
     let users = Need::Users { kind, id };
     known.require([&users])?;
     let users = known.find(&users).unwrap_or_default();
-    let instances = users.iter().filter_map(|user| user.at("status.instances")).flat_map(items);
-    let destinations = instances.filter_map(|instance| instance.get("destinations")).flat_map(items);
+    let instances = users.iter().filter_map(|user| user.at("status.instances")).flat_map(Node::items);
+    let destinations = instances.filter_map(|instance| instance.get("destinations")).flat_map(Node::items);
     let in_use: BTreeSet<_> = destinations.filter_map(Node::as_str).collect();
     gone.retain(|own, _| in_use.contains(format!("{name}.{own}").as_str()));
     Ok(gone.into_values().collect())
-}
-
-/// The entries of a list.
-fn items(node: &Node) -> &[Node] {
-    match &node.value {
-        Value::List(items) => items,
-        _ => &[],
-    }
 }
 
 /// What is wrong with the way that leads from one environment to the next.

@@ -12,11 +12,12 @@ use crate::known::{Answer, Known, Need, Source};
 use crate::kratix::Folders;
 use crate::outputs::Unrendered;
 use crate::promise::{self, digest_of, find, need_of, users_of, uses};
+use crate::request::Identity;
 use crate::status::{DELIVERING, Status};
 use crate::text::count;
 use crate::violation::Violation;
 use crate::waves::{User, plan};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,15 +34,9 @@ const SUSPENDED: &str = "kratix.io/workflow-suspended";
 /// A broken contract: no request, a status that cannot be written.
 pub(super) fn roll(folders: &Folders, config: &Config, account: ServiceAccount) -> Result<Vec<String>> {
     let object = folders.read_object()?;
-    let (Some(need), Ok(kind)) =
-        (need_of(&object), find(object.get("kind").and_then(Node::as_str).unwrap_or_default()))
-    else {
-        return Ok(Vec::new());
-    };
-    if kind.used_by.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (batch, pause) = (kind.pace)(object.get("spec").unwrap_or(&object));
+    let used = promise::of(&object).filter(|promise| !promise.used_by.is_empty());
+    let Some((need, promise)) = need_of(&object).zip(used) else { return Ok(Vec::new()) };
+    let (batch, pause) = (promise.pace)(object.get("spec").unwrap_or(&object));
     let mut status = folders.read_status()?;
     let cluster = Cluster { account, config: Some(config) };
     match look(&object, &need, &cluster, config) {
@@ -99,7 +94,7 @@ fn look(object: &Node, need: &Need, cluster: &Cluster<'_>, config: &Config) -> R
 
 fn judge(
     user: &Node,
-    request: crate::request::Identity,
+    request: Identity,
     reference: &str,
     digest: &str,
     source: &dyn Source,
@@ -136,12 +131,12 @@ fn is_completed(conditions: &Node) -> bool {
         let text = |name: &str| condition.get(name).and_then(Node::as_str);
         text("type") == Some("ConfigureWorkflowCompleted") && text("status") == Some("True")
     };
-    matches!(&conditions.value, crate::document::Value::List(all) if all.iter().any(is_it))
+    conditions.items().iter().any(is_it)
 }
 
-fn ask(next: &[crate::request::Identity], account: &ServiceAccount) -> Result<()> {
+fn ask(next: &[Identity], account: &ServiceAccount) -> Result<()> {
     next.iter().try_for_each(|request| {
-        let promise = find(request.kind.as_str()).map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
+        let promise = find(request.kind.as_str()).map_err(|refusal| anyhow!("{}", refusal.message))?;
         account.label(&promise.address(), request.namespace.as_str(), request.name.as_str(), MANUAL, "true")
     })
 }

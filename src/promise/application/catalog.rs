@@ -26,17 +26,17 @@ const LONGEST: usize = 200;
 
 /// Where its entities are.
 pub fn entity_file(team: &TeamId, name: &ApplicationName) -> RelativePath {
-    path_of(&format!("{SYSTEMS}/{team}/{name}.yaml"))
+    RelativePath::of_names(&format!("{SYSTEMS}/{team}/{name}.yaml"))
 }
 
 /// The claim on a host and a path below it: the path is one segment, because `/api` and `/api/v1` may be of two.
 pub fn host_file(environment: &str, visibility: &str, host: &str, path: &str) -> RelativePath {
-    path_of(&format!("{HOSTS}/{environment}/{visibility}/{host}/{}{ENDING}", segment(path)))
+    RelativePath::of_names(&format!("{HOSTS}/{environment}/{visibility}/{host}/{}{ENDING}", segment(path)))
 }
 
 /// The claim on a port of TCP or UDP.
 pub fn port_file(environment: &str, visibility: &str, protocol: &str, port: i64) -> RelativePath {
-    path_of(&format!("{PORTS}/{environment}/{visibility}/{protocol}-{port}{ENDING}"))
+    RelativePath::of_names(&format!("{PORTS}/{environment}/{visibility}/{protocol}-{port}{ENDING}"))
 }
 
 /// The path of a URL as the name of a file, which is another for each, also where names know no case.
@@ -130,11 +130,6 @@ pub(in crate::promise) fn place_of(role: Role, path: &RelativePath) -> Option<Pl
         }
         _ => None,
     }
-}
-
-/// Names are names by their types: every path made of them is one.
-fn path_of(path: &str) -> RelativePath {
-    RelativePath::parse(path).expect("made of names")
 }
 
 #[cfg(test)]

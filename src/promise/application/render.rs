@@ -145,7 +145,7 @@ impl<'a> Rendering<'a> {
             let destination = cluster.destination(&instance.environment);
             // No part of an identity holds `_`, so that no two requests share a file's name.
             let file = format!("{destination}/{}.yaml", self.request.identity.path().replace('/', "_"));
-            self.outputs.manifests.insert(path_of(&file), object_template::to_yaml(&objects));
+            self.outputs.manifests.insert(RelativePath::of_names(&file), object_template::to_yaml(&objects));
             let selector = BTreeMap::from([("goldpath.dev/destination".to_owned(), destination.clone())]);
             self.outputs.destinations.insert(destination.clone(), selector);
             destinations.push(destination);
@@ -395,9 +395,4 @@ pub(super) fn put(metadata: &mut Value, name: &str, entries: impl Iterator<Item 
 
 fn fill((name, source): (&str, &str), context: impl Serialize) -> Result<Vec<Value>, ObjectTemplateError> {
     object_template::render(name, source, &minijinja::Value::from(Serde(context)))
-}
-
-/// Names of environments, clusters and identities are names by their types: every path made of them is one.
-fn path_of(path: &str) -> RelativePath {
-    RelativePath::parse(path).expect("made of names")
 }

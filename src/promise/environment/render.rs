@@ -83,8 +83,8 @@ pub(super) fn render(
         }
         // No part of an identity holds `_`, so that no two requests share a file's name.
         let file = format!("{}_{}.yaml", identity.path().replace('/', "_"), cluster.name);
-        outputs.manifests.insert(path_of(&file), text);
-        let file = path_of(&format!("{CLUSTERS}/{}.yaml", cluster.name));
+        outputs.manifests.insert(RelativePath::of_names(&file), text);
+        let file = RelativePath::of_names(&format!("{CLUSTERS}/{}.yaml", cluster.name));
         catalog.insert(file.clone(), fill(Format::Yaml, "cluster", CLUSTER, &context)?);
         let what = format!("the cluster {}", quote(cluster.name.as_str()));
         outputs.claims.insert(file, Claim { field: format!("{path}.name"), what });
@@ -92,7 +92,7 @@ pub(super) fn render(
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    let file = path_of(&format!("{ENVIRONMENTS}/{name}.yaml"));
+    let file = RelativePath::of_names(&format!("{ENVIRONMENTS}/{name}.yaml"));
     catalog.insert(file, entity(identity, name, spec, propagated, &owner, description)?);
     outputs.repositories.insert(Role::Catalog, catalog);
     let clusters: Vec<_> = spec.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
@@ -183,9 +183,4 @@ pub(super) fn place_of(role: Role, path: &RelativePath) -> Option<Place<'_>> {
         CLUSTERS => ClusterName::parse(name).ok().map(|_| Place { fixed: None, module: None }),
         _ => None,
     }
-}
-
-/// Identities and names are names by their types: every path made of them is one.
-fn path_of(path: &str) -> RelativePath {
-    RelativePath::parse(path).expect("made of names")
 }

@@ -87,14 +87,19 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
     for (name, source) in MANIFESTS {
         // No part of an identity holds `_`, so that no two requests share a file's name.
         let path = format!("{}_{name}.yaml", identity.path().replace('/', "_"));
-        manifests.insert(path_of(&path), fill(Format::Yaml, name, source, &context)?);
+        manifests.insert(RelativePath::of_names(&path), fill(Format::Yaml, name, source, &context)?);
     }
     let mut catalog = FileTree::default();
-    catalog.insert(path_of(&format!("{FOLDER}/{}.yaml", team.id)), fill(Format::Yaml, "group", GROUP, &context)?);
+    catalog.insert(
+        RelativePath::of_names(&format!("{FOLDER}/{}.yaml", team.id)),
+        fill(Format::Yaml, "group", GROUP, &context)?,
+    );
     let mut infrastructure = FileTree::default();
     for (name, source) in ROOT_MODULE {
-        infrastructure
-            .insert(path_of(&format!("{}/{name}", context.folder)), fill(Format::Hcl, name, source, &context)?);
+        infrastructure.insert(
+            RelativePath::of_names(&format!("{}/{name}", context.folder)),
+            fill(Format::Hcl, name, source, &context)?,
+        );
     }
     Ok(Outputs {
         manifests,
@@ -127,11 +132,6 @@ pub fn place_of(role: RepositoryRole, path: &RelativePath) -> Option<Place<'_>> 
         }
     };
     TeamId::is_form(id).then_some(Place { fixed: Some(id), module })
-}
-
-/// Identities and ids are names by their types: every path made of them is one.
-fn path_of(path: &str) -> RelativePath {
-    RelativePath::parse(path).expect("made of names")
 }
 
 impl<'a> Context<'a> {
