@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::digest::sha256;
 use crate::document::{Node, to_json};
 use crate::file_tree::RelativePath;
-use crate::known::{Known, Need, Stop};
+use crate::known::{Known, Need, Source, Stop};
 use crate::names::Kind;
 use crate::outputs::{Outputs, Role};
 use crate::request::{API_VERSION, Identity, Request};
@@ -190,9 +190,19 @@ pub fn uses(object: &Node, need: &Need) -> bool {
     names.iter().any(|name| name.kind() == need.kind() && name.id() == need.id())
 }
 
-/// Why a request cannot be deleted yet: these use it.
-pub fn used_by(users: &[impl AsRef<Node>], but: &BTreeSet<Identity>) -> Option<String> {
+/// Why a request cannot be deleted yet: others than `but`, which go with it, cannot be without it, or nobody can say whether
+/// there are any.
+pub fn held_by(object: &Node, source: &dyn Source, but: &BTreeSet<Identity>) -> Option<String> {
     const TOLD: usize = 10;
+    let own = need_of(object).filter(|own| users_of(own.kind()).next().is_some())?;
+    let need = Need::Users { kind: own.kind().clone(), id: own.id().to_owned() };
+    let known = match source.look(&BTreeSet::from([need.clone()])) {
+        Ok(known) => known,
+        Err(error) => return Some(format!("may be used by others, which cannot be looked for ({error:#})")),
+    };
+    let Ok(users) = known.find(&need) else {
+        return Some("may be used by others, which nobody here can look for".to_owned());
+    };
     let names = users.iter().filter_map(|object| Some(read(object.as_ref()).ok()?.identity));
     let names: BTreeSet<_> = names.filter(|name| !but.contains(name)).collect();
     let told: Vec<_> = names.iter().take(TOLD).map(ToString::to_string).collect();
@@ -295,6 +305,24 @@ mod tests {
     use super::*;
     use crate::known::Nobody;
     use std::fs;
+
+    #[test]
+    fn what_nobody_can_look_for_may_be_in_use() {
+        struct Deaf;
+        impl Source for Deaf {
+            fn look(&self, _: &BTreeSet<Need>) -> anyhow::Result<Known> {
+                anyhow::bail!("no answer")
+            }
+        }
+        let held = |kind: &str, source: &dyn Source| {
+            let text = format!("kind: {kind}\nmetadata: {{name: a}}\nspec: {{id: a}}\n");
+            held_by(&crate::document::parse(text.as_bytes()).unwrap()[0], source, &BTreeSet::new())
+        };
+        let by = |why: &str| Some(format!("may be used by others, which {why}"));
+        assert_eq!(held("Environment", &Deaf), by("cannot be looked for (no answer)"));
+        assert_eq!(held("Environment", &Nobody), by("nobody here can look for"));
+        assert_eq!(held("Team", &Deaf), None);
+    }
 
     #[test]
     fn every_file_of_a_case_is_one_that_its_kind_can_have() {

@@ -13,7 +13,6 @@ use crate::commit::{self, Task};
 use crate::config::{Config, Remote};
 use crate::file_tree::write_file;
 use crate::known;
-use crate::known::Need;
 use crate::outcome::{Action, Extent};
 use crate::outputs::Role;
 use crate::promise::{self, PROMISES};
@@ -24,7 +23,6 @@ use crate::violation::Refusal;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use job::Job;
-use std::collections::BTreeSet;
 use std::collections::btree_map;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -278,11 +276,7 @@ fn check(sources: &[Source], config: &Config, source: &dyn known::Source, action
     let all = items.iter().filter_map(|item| Some(promise::read(item.document).ok()?.identity)).collect();
     let verdict = |item: &Item<'_>| {
         let mut verdict = Verdict::default();
-        let used = promise::need_of(item.document).filter(|need| promise::users_of(need.kind()).next().is_some());
-        let users = used.map(|need| Need::Users { kind: need.kind().clone(), id: need.id().to_owned() });
-        let known = users.as_ref().and_then(|users| source.look(&BTreeSet::from([users.clone()])).ok());
-        let found = known.as_ref().zip(users.as_ref()).and_then(|(known, users)| known.find(users).ok());
-        if let Some(why) = found.and_then(|found| promise::used_by(found, &all)) {
+        if let Some(why) = promise::held_by(item.document, source, &all) {
             let span = item.document.at(promise::NAME).map(|node| node.span);
             let refusal = Refusal::new("in-use", why).help("delete them too, or take it out of them first");
             verdict.conflicts.push(refusal.at(promise::NAME, span));

@@ -16,7 +16,7 @@ use crate::http::at_once;
 use crate::known::{Answer, Known, Need, Nobody, Others, Source};
 use crate::kratix::Folders;
 use crate::outcome::{Action, Extent};
-use crate::promise::{find, has_its_id, need_of, used_by, users_of, uses};
+use crate::promise::{find, has_its_id, held_by, users_of, uses};
 use crate::render;
 use crate::track;
 use anyhow::{Context, Result, anyhow};
@@ -234,24 +234,12 @@ fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<Strin
     Ok([committed.lines(false), tracked.lines(), rolled].concat())
 }
 
-/// Why the request cannot go yet: others cannot be without it, or nobody can say whether they are there.
-fn held_by(folders: &Folders, source: &dyn Source) -> Result<Option<String>> {
-    let object = folders.read_object()?;
-    let Some(need) = need_of(&object).filter(|need| users_of(need.kind()).next().is_some()) else { return Ok(None) };
-    let users = Need::Users { kind: need.kind().clone(), id: need.id().to_owned() };
-    Ok(match source.look(&BTreeSet::from([users.clone()])) {
-        Ok(known) => {
-            let why = used_by(known.find(&users).unwrap_or_default(), &BTreeSet::new());
-            why.map(|why| format!("it {why}: it goes once they are deleted, or name it no more"))
-        }
-        Err(error) => Some(format!("cannot look for what uses it: {error:#}")),
-    })
-}
-
 /// Takes everything away, and holds the request until it is gone.
 fn delete(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<String>> {
     let (config, now, action) = (config.load_as_step(), commit::now()?, Action::Delete);
-    if let Some(why) = held_by(folders, source(config.as_ref()).as_ref())? {
+    let held = held_by(&folders.read_object()?, source(config.as_ref()).as_ref(), &BTreeSet::new());
+    if let Some(why) = held {
+        let why = format!("it {why}: it goes once they are deleted, or name it no more");
         if !dry_run {
             commit::hold(folders, &why, now)?;
         }

@@ -156,7 +156,8 @@ fn leaving<'n>(
     let Need::Request { kind, id } = need_of(name.as_str()) else { return Ok(Vec::new()) };
     let users = Need::Users { kind, id };
     known.require([&users])?;
-    let users = known.find(&users).unwrap_or_default();
+    // Where nobody can say, all of them may be in use.
+    let Ok(users) = known.find(&users) else { return Ok(gone.into_values().collect()) };
     let instances = users.iter().filter_map(|user| user.at("status.instances")).flat_map(Node::items);
     let destinations = instances.filter_map(|instance| instance.get("destinations")).flat_map(Node::items);
     let in_use: BTreeSet<_> = destinations.filter_map(Node::as_str).collect();
