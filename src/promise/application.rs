@@ -213,21 +213,13 @@ fn find_team(request: &Request<'_>, id: &TeamId, known: &Known, config: &Config)
 fn below(spec: &Node, check: &mut Check<'_>) -> Vec<(String, Node)> {
     let mut faults = Vec::new();
     let mut below = Vec::new();
-    for (n, node) in nodes(spec, "components").iter().enumerate() {
+    for node in nodes(spec, "components") {
         let name = node.get("name").and_then(Node::as_str).unwrap_or_default();
-        let node = with_ports(node, &format!("spec.components[{n}]"), &mut faults);
+        let node = with_ports(node, &mut faults);
         below.push((name.to_owned(), alone(&node, &mut faults)));
     }
-    note(faults, check);
+    check.note(faults);
     below
-}
-
-/// Notes what merging has found, at its places.
-fn note(faults: Vec<Violation>, check: &mut Check<'_>) {
-    for fault in faults {
-        let refusal = Refusal { help: fault.help, ..Refusal::new(fault.rule, fault.message) };
-        check.fault(fault.span.unwrap_or(check.spec.span), "", refusal);
-    }
 }
 
 /// An instance, and where it is.
@@ -312,7 +304,7 @@ fn merge_components(site: &Where<'_>, below: &[(String, Node)], check: &mut Chec
     let mut added = Vec::new();
     for node in nodes(site.node, "components") {
         let name = node.get("name").and_then(Node::as_str).unwrap_or_default();
-        let node_with_ports = with_ports(node, "", &mut faults);
+        let node_with_ports = with_ports(node, &mut faults);
         if known.contains(name) {
             above.insert(name, node_with_ports);
         } else if node.get("type").is_none_or(Node::is_null) {
@@ -330,7 +322,7 @@ fn merge_components(site: &Where<'_>, below: &[(String, Node)], check: &mut Chec
         None => below.clone(),
     });
     let merged = merged.collect::<Vec<_>>().into_iter().chain(added).collect();
-    note(faults, check);
+    check.note(faults);
     merged
 }
 

@@ -31,8 +31,8 @@ const MAIN: [&str; 5] = ["port", "protocol", "visibility", "host", "path"];
 /// The name of that port.
 pub const MAIN_PORT: &str = "main";
 
-/// A component with what is short for its port `main` in its `ports`. Both at once is a fault, at `path`.
-pub fn with_ports(component: &Node, path: &str, faults: &mut Vec<Violation>) -> Node {
+/// A component with what is short for its port `main` in its `ports`. Both at once is a fault.
+pub fn with_ports(component: &Node, faults: &mut Vec<Violation>) -> Node {
     let Value::Map(entries) = &component.value else { return component.clone() };
     let (short, mut others): (Vec<_>, Vec<_>) =
         entries.iter().cloned().partition(|(key, value)| MAIN.contains(&key.name.as_str()) && !value.is_null());
@@ -51,7 +51,7 @@ pub fn with_ports(component: &Node, path: &str, faults: &mut Vec<Violation>) -> 
             if let Some(n) = ports.iter().position(is_main) {
                 let refusal = Refusal::new("alternative", "says again what the component says of its port `main`");
                 let refusal = refusal.help("say it in one of the two places");
-                faults.push(refusal.at(format!("{path}.ports[{n}]"), Some(ports[n].span)));
+                faults.push(refusal.at("", Some(ports[n].span)));
             } else {
                 ports.insert(0, main);
             }
@@ -188,7 +188,7 @@ mod tests {
         let root = parse(source.as_bytes()).unwrap().remove(0);
         let Value::List(both) = &root.value else { panic!("no list") };
         let mut faults = Vec::new();
-        let [below, above] = [0, 1].map(|n| with_ports(&both[n], &format!("[{n}]"), &mut faults));
+        let [below, above] = [0, 1].map(|n| with_ports(&both[n], &mut faults));
         let merged = lay_over(&alone(&below, &mut faults), &above, &mut faults);
         let place = |fault: &Violation| format!("{} {}", path_of(&root, "", fault.span.unwrap()).unwrap(), fault.rule);
         (to_json(&merged).to_string(), faults.iter().map(place).collect())

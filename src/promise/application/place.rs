@@ -41,6 +41,13 @@ impl Check<'_> {
         }
     }
 
+    /// Notes what was found in a component that was merged, at the places that it comes from.
+    pub fn note(&mut self, faults: Vec<Violation>) {
+        for Violation { rule, message, help, suggestion, span, path: _ } in faults {
+            self.fault(span.unwrap_or(self.spec.span), "", Refusal { rule, message, help, suggestion });
+        }
+    }
+
     /// The same, at a path in a component that was merged: where that is not there, at what it would be in.
     fn at(&mut self, component: &Node, path: &str, refusal: Refusal) {
         let mut known = path;
@@ -61,7 +68,7 @@ fn explains(told: &Violation, fault: &Violation) -> bool {
     let below = told.path.strip_prefix(&fault.path).filter(|rest| rest.starts_with(['.', '[']) || rest.is_empty());
     match below {
         Some("") => told.rule != fault.rule || told.message == fault.message,
-        below => below.is_some() && fault.rule != "quota",
+        below => below.is_some(),
     }
 }
 
@@ -172,10 +179,7 @@ impl PlacedPort {
 pub fn read(merged: &Node, check: &mut Check<'_>) -> Option<Component> {
     let mut faults = Vec::new();
     let component = Component::read(merged, "", &mut faults);
-    for fault in &faults {
-        let refusal = Refusal { help: fault.help.clone(), ..Refusal::new(fault.rule, fault.message.clone()) };
-        check.fault(fault.span.unwrap_or(merged.span), "", refusal);
-    }
+    check.note(faults);
     component
 }
 

@@ -111,8 +111,10 @@ impl<'a> Rendering<'a> {
         let namespace = self.namespace(instance);
         let is_enabled = instance.enabled != Some(false);
         let (mut destinations, mut urls) = (Vec::new(), BTreeSet::new());
+        let own = Own::new(self, instance, &namespace);
+        let around = self.instance_objects(environment, team, &namespace)?;
         for cluster in clusters {
-            let mut objects = self.instance_objects(environment, team, &namespace)?;
+            let mut objects = around.clone();
             for component in placed {
                 if !is_enabled || component.component.enabled == Some(false) {
                     continue;
@@ -128,19 +130,6 @@ impl<'a> Rendering<'a> {
                 let context = component_context(component, site, &routes)?;
                 objects.extend(component_objects(component, context)?);
             }
-            let labels = json!({
-                "app.kubernetes.io/managed-by": "goldpath",
-                "goldpath.dev/team": self.spec.team,
-                "goldpath.dev/application": self.name,
-                "goldpath.dev/environment": instance.environment,
-            });
-            let own = Own {
-                namespace: &namespace,
-                labels: labels.as_object().cloned().unwrap_or_default(),
-                request: self.request.identity.path(),
-                config: self.config,
-                asked: self.request,
-            };
             objects.iter_mut().for_each(|object| own.put_on(object));
             let destination = cluster.destination(&instance.environment);
             // No part of an identity holds `_`, so that no two requests share a file's name.
@@ -359,28 +348,43 @@ impl<'a> Rendering<'a> {
 }
 
 /// What every object of an instance has.
-struct Own<'a> {
-    namespace: &'a str,
-    labels: Map<String, Value>,
-    request: String,
-    config: &'a Config,
-    asked: &'a Request<'a>,
+struct Own {
+    namespace: String,
+    labels: Vec<(String, Value)>,
+    annotations: Vec<(String, Value)>,
 }
 
-impl Own<'_> {
+impl Own {
+    fn new(rendering: &Rendering<'_>, instance: &Instance, namespace: &str) -> Self {
+        let Rendering { request, name, spec, config, .. } = rendering;
+        let text = |(key, value): (&str, &str)| (key.to_owned(), Value::from(value));
+        let all = |own: &[(&str, &str)], propagated: &BTreeMap<String, String>| -> Vec<_> {
+            let propagated = propagated.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            own.iter().copied().chain(propagated).map(text).collect()
+        };
+        let propagated = config.propagate.take(&request.labels, &request.annotations);
+        let labels = [
+            ("app.kubernetes.io/managed-by", "goldpath"),
+            ("goldpath.dev/team", spec.team.as_str()),
+            ("goldpath.dev/application", name.as_str()),
+            ("goldpath.dev/environment", instance.environment.as_str()),
+        ];
+        let path = request.identity.path();
+        Self {
+            namespace: namespace.to_owned(),
+            labels: all(&labels, &propagated.labels),
+            annotations: all(&[("goldpath.dev/request", path.as_str())], &propagated.annotations),
+        }
+    }
+
     fn put_on(&self, object: &mut Value) {
         let is_namespace = object["kind"] == "Namespace";
         let metadata = &mut object["metadata"];
         if !is_namespace {
-            metadata["namespace"] = self.namespace.into();
+            metadata["namespace"] = self.namespace.as_str().into();
         }
-        let propagated = self.config.propagate.take(&self.asked.labels, &self.asked.annotations);
-        let texts = |all: &BTreeMap<String, String>| -> Vec<(String, Value)> {
-            all.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect()
-        };
-        let own = [("goldpath.dev/request".to_owned(), Value::from(self.request.as_str()))];
-        put(metadata, "labels", self.labels.clone().into_iter().chain(texts(&propagated.labels)));
-        put(metadata, "annotations", own.into_iter().chain(texts(&propagated.annotations)));
+        put(metadata, "labels", self.labels.iter().cloned());
+        put(metadata, "annotations", self.annotations.iter().cloned());
     }
 }
 
