@@ -15,7 +15,7 @@ use crate::status::{Condition, DELIVERING, Delivered, Status};
 use crate::violation::Violation;
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -114,7 +114,7 @@ fn run_with(
         Ok(request) => request,
         Err(faults) => anyhow::bail!("the request has no identity: {} {}", faults[0].path, faults[0].message),
     };
-    let (id, roles) = (id_field(&request.identity), roles_of(&request.identity));
+    let id = id_field(&request.identity);
     let before = Status::of_object(request.status);
     let mut status = if folders.has_status() { folders.read_status()? } else { before.clone() };
     status.goldpath.deletion = task.action == Action::Delete;
@@ -135,6 +135,8 @@ fn run_with(
         Err(error) => Err(error),
     };
     let claims = prepared.as_ref().map(|(_, delivery)| delivery.claims.clone()).unwrap_or_default();
+    let files = prepared.iter().flat_map(|(_, delivery)| delivery.files.keys());
+    let concerned: BTreeSet<Role> = files.copied().collect();
     let modules: BTreeMap<_, _> = prepared
         .iter()
         .flat_map(|(_, delivery)| &delivery.files)
@@ -188,8 +190,8 @@ fn run_with(
             if task.action == Action::Delete {
                 folders.clear_outputs()?;
             }
-            let is_left = |role: &Role| !outcomes.contains_key(role);
-            let next: Vec<_> = roles.iter().copied().filter(is_left).map(Role::as_str).collect();
+            let next: Vec<_> =
+                concerned.iter().filter(|role| !outcomes.contains_key(role)).map(|r| r.as_str()).collect();
             let said = delivered.filter(|_| before.goldpath.observed_generation == request.generation);
             status.goldpath.warnings = match task.action {
                 Action::Configure => folders.read_warnings()?,
@@ -206,7 +208,7 @@ fn run_with(
         }
         Err(error) => {
             let error = anyhow::Error::from(error);
-            let all = roles.len();
+            let all = concerned.len();
             let message = match outcomes.len() {
                 0 => format!("{error:#}"),
                 done => {
@@ -258,8 +260,14 @@ pub fn delivery(
         relations: _,
         status: _,
     } = outputs;
-    repositories.retain(|role, _| roles_of(&request.identity).contains(role));
     let journal = &status.goldpath.repositories;
+    // One that never had anything of the request is asked only before that goes.
+    let roles = roles_of(&request.identity);
+    let had = |role: &Role| task.action == Action::Delete || journal.contains_key(role.as_str());
+    for role in roles.iter().copied().filter(had) {
+        repositories.entry(role).or_default();
+    }
+    repositories.retain(|role, files| roles.contains(role) && (had(role) || !files.is_empty()));
     let number = |role: Role| Some((role, journal.get(role.as_str())?.pull_request.as_ref()?.number));
     Delivery {
         cause: Cause { request: request.identity.clone(), generation: request.generation },
@@ -320,9 +328,12 @@ pub fn explain_edited(role: Role, pull: &PullRequest) -> Option<String> {
     })
 }
 
-/// Remembers what a repository holds.
+/// Remembers what a repository holds, or has held.
 fn journal(status: &mut Status, role: Role, outcome: &Outcome, module: Option<String>) {
     let before = status.goldpath.repositories.remove(role.as_str());
+    if before.is_none() && outcome.files == 0 && outcome.changes.is_empty() && outcome.pull_request.is_none() {
+        return;
+    }
     let delivered = Delivered {
         commit: outcome.commit.clone(),
         files: outcome.files,

@@ -58,7 +58,7 @@ const SECRETS: [Secret; 5] = [
     Secret {
         name: "APPLY_GITEA_TOKEN",
         user: "-terraform",
-        scopes: &["read:admin", "write:organization", "read:package", "read:repository", "read:user"],
+        scopes: &["read:admin", "write:organization", "read:package", "write:repository", "read:user"],
     },
 ];
 /// Of the infrastructure repository.

@@ -13,7 +13,7 @@ use crate::digest::sha256;
 use crate::document::{Node, to_json};
 use crate::file_tree::RelativePath;
 use crate::known::{Known, Need, Source, Stop};
-use crate::names::Kind;
+use crate::names::{Kind, RootModule};
 use crate::outputs::{Outputs, Role};
 use crate::request::{API_VERSION, Identity, Request};
 use crate::status::{DELIVERING, Status};
@@ -56,6 +56,9 @@ pub struct Promise {
     pub is_of_platform: bool,
     /// The repositories that its requests have files in.
     pub roles: &'static [Role],
+    /// Whether a root module of one is a repository of the request's name, in the organisation of what [`Self::fixed`] is;
+    /// else it is that organisation, with all in it.
+    pub is_repository: bool,
     /// The folder of the catalog, by what [`Self::fixed`] is, that others have files in for which the request has to stay.
     pub holds: Option<fn(&str) -> String>,
     /// Whether what a request becomes depends on what its status says of before.
@@ -276,6 +279,15 @@ pub fn fixed_field(request: &Identity) -> &'static str {
 /// See [`Promise::id`].
 pub fn id_field(request: &Identity) -> &'static str {
     find(request.kind.as_str()).map_or(NAME, |promise| promise.id)
+}
+
+/// The organisation and the name of the repository that a root module of a request is, if its kind has such.
+pub fn repository_of(request: &Identity, module: &RootModule) -> Option<(String, String)> {
+    let promise = find(request.kind.as_str()).ok().filter(|promise| promise.is_repository)?;
+    let name = request.name.as_str();
+    let file = RelativePath::parse(&format!("{module}/main.tf")).ok()?;
+    let organization = (promise.place_of)(Role::Infrastructure, &file)?.fixed?;
+    module.as_str().ends_with(&format!("/{name}")).then(|| (organization.to_owned(), name.to_owned()))
 }
 
 /// The place of a document's kind among all: none refers to one of a later kind.

@@ -371,10 +371,15 @@ impl Case<'_> {
         if gone && !sight.was_there && sight.state.as_ref().is_none_or(|state| state.is_empty()) {
             return Progress::new(Phase::Applied, format!("{place} was never merged: there is nothing to destroy"));
         }
-        if gone && sight.state.as_ref().is_some_and(|state| state.is_empty()) {
-            return Progress::new(Phase::Applied, "everything that Terraform made is destroyed");
-        }
         let apply = self.run(sight, APPLY);
+        if gone && sight.state.as_ref().is_some_and(|state| state.is_empty()) {
+            // The review says so of what may not be destroyed.
+            let message = match apply.is_some_and(|run| run.summary.contains("forgets ")) {
+                true => "what Terraform made stays in Gitea, and nobody looks after it any more",
+                false => "everything that Terraform made is destroyed",
+            };
+            return Progress::new(Phase::Applied, message);
+        }
         let progress = match &apply {
             Some(Run { state: RunState::Failed, summary, url, .. }) => {
                 Progress::new(Phase::Failed, format!("the apply of {place} failed: {summary} ({url})"))

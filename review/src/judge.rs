@@ -3,6 +3,7 @@
 
 use super::changes::{Action, Changes};
 use super::comment::{self, Outcome, WHOLE_LIMIT};
+use super::kept::without_kept;
 use super::policy::{Context, Policy};
 use super::site::{Folder, PullRequest, Site, approval_path};
 use super::source;
@@ -87,7 +88,7 @@ impl Planned<'_> {
             text: &self.text,
             digest: &self.digest,
             findings: &self.findings,
-            destroys,
+            destroys: destroys && !self.plan.changes.resources.iter().any(|change| change.action == Action::Forget),
             versions: &self.plan.versions,
             providers_changed,
         }
@@ -191,12 +192,17 @@ impl<'c> Review<'c> {
         if !faults.is_empty() {
             return Ok(Judged::Refused(faults));
         }
-        let workspace = self.terraform.open(&subject.module, &subject.files)?;
-        if purpose == Purpose::Show {
+        let kept = without_kept(&subject.files).filter(|_| subject.removed);
+        let mode = match (&kept, subject.removed) {
+            (Some(_), _) => Mode::Unrefreshed,
+            (None, true) => Mode::Destroy,
+            (None, false) => Mode::Normal,
+        };
+        let workspace = self.terraform.open(&subject.module, kept.as_ref().unwrap_or(&subject.files))?;
+        if purpose == Purpose::Show && kept.is_none() {
             workspace.check_format()?;
             workspace.validate()?;
         }
-        let mode = if subject.removed { Mode::Destroy } else { Mode::Normal };
         let mut plan = workspace.plan(mode, purpose == Purpose::Apply)?;
         // Providers read some things otherwise than they were written: only what the apply touches is news.
         let touched: BTreeSet<_> = plan.changes.resources.iter().map(|resource| resource.address.clone()).collect();

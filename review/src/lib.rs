@@ -11,6 +11,7 @@ pub mod comment;
 mod drift;
 pub mod finding;
 mod judge;
+mod kept;
 mod people;
 mod plan;
 pub mod policy;

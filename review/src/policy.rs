@@ -128,6 +128,8 @@ mod tests {
     struct Case {
         settings: PolicySettings,
         owned: bool,
+        /// The root module, and whose it is.
+        whose: (&'static str, &'static str),
         content: Vec<String>,
         stray: Vec<String>,
         plan: Value,
@@ -138,13 +140,21 @@ mod tests {
         fn new() -> Self {
             let settings = PolicySettings { resources: vec!["gitea_*".to_owned()], ..PolicySettings::default() };
             let (content, stray) = (Vec::new(), Vec::new());
-            Self { settings, owned: true, content, stray, plan: plan(), now: "2027-01-31T12:00:00Z" }
+            Self {
+                settings,
+                owned: true,
+                whose: ("teams/alpha", "Team default/alpha"),
+                content,
+                stray,
+                plan: plan(),
+                now: "2027-01-31T12:00:00Z",
+            }
         }
 
         fn check(&self, changes: Vec<ResourceChange>) -> Vec<Finding> {
-            let identity: Identity = "Team default/alpha".parse().unwrap();
+            let identity: Identity = self.whose.1.parse().unwrap();
             let context = Context {
-                module: &RootModule::parse("teams/alpha").unwrap(),
+                module: &RootModule::parse(self.whose.0).unwrap(),
                 request: self.owned.then_some(&identity),
                 deletes: false,
                 organizations: &BTreeMap::from([("alpha".to_owned(), self.content.clone())]),
@@ -209,8 +219,8 @@ mod tests {
             assert_eq!(case.found(with(wrong)), rules([(Severity::Denied, "provider")]));
         }
         case.settings.resources = PolicySettings::default().resources;
-        let repository = change(Action::Create, "gitea_repository.x", Value::Null, json!({"username": "alpha"}));
-        assert_eq!(case.found(repository), rules([(Severity::Denied, "resource-type")]));
+        let key = change(Action::Create, "gitea_repository_key.x", Value::Null, json!({"repository": "own"}));
+        assert_eq!(case.found(key), rules([(Severity::Denied, "resource-type")]));
         assert_eq!(case.found(org(Action::Create)), []);
         case.plan["configuration"]["provider_config"]["http"] =
             json!({"full_name": "registry.terraform.io/hashicorp/http"});
@@ -276,6 +286,56 @@ mod tests {
         let key = |repository: Value| make("gitea_repository_key.x", json!({"repository": repository}));
         assert_eq!(case.found(key(json!(7))), denied, "it is a team's id");
         assert_eq!(case.found(key(json!("own"))), []);
+    }
+
+    #[test]
+    fn a_root_module_of_an_application_is_its_repository_only() {
+        let denied = rules([(Severity::Denied, "reach")]);
+        let mut case = Case::new();
+        case.plan["prior_state"] = Value::Null;
+        let make = |kind: &str, after| change(Action::Create, &format!("{kind}.x"), Value::Null, after);
+        let protection = "gitea_repository_branch_protection";
+        let both = |organization: &str, name: &str| {
+            let after = json!({"username": organization, "name": name, "private": true});
+            [make("gitea_repository", after.clone()), make(protection, after)]
+        };
+        case.whose = ("systems/alpha/shop", "Application people/shop");
+        both("alpha", "shop").into_iter().for_each(|own| assert_eq!(case.found(own), []));
+        for (organization, name) in
+            [("beta", "shop"), ("alpha", "other"), ("alpha", "(known after apply)"), ("shop", "shop")]
+        {
+            both(organization, name).into_iter().for_each(|other| assert_eq!(case.found(other), denied));
+        }
+        assert_eq!(case.found(make("gitea_team", json!({"organisation": "alpha", "name": "shop"}))), denied);
+        let organization = case.found(make("gitea_org", json!({"name": "shop"})));
+        assert_eq!(organization, rules([(Severity::NeedsOwner, "organization")]));
+        let renamed = |before: &str, after: &str| {
+            let values = |name: &str| json!({"username": "alpha", "name": name, "private": true});
+            change(Action::Update, "gitea_repository.x", values(before), values(after))
+        };
+        assert_eq!(case.found(renamed("other", "shop")), denied);
+        assert_eq!(case.found(renamed("shop", "other")), denied);
+        // Somebody has given it away in Gitea: it is let go of, and not destroyed there.
+        let moved = json!({"username": "beta", "name": "shop"});
+        let gone = |action| change(action, "gitea_repository.x", moved.clone(), Value::Null);
+        assert_eq!(case.found(gone(Action::Forget)), rules([(Severity::NeedsOwner, "destroy")]));
+        let expected = rules([(Severity::Denied, "reach"), (Severity::NeedsOwner, "destroy")]);
+        assert_eq!(case.found(gone(Action::Delete)), expected);
+        for copied in ["migration_clone_address", "source_template"] {
+            let after =
+                json!({"username": "alpha", "name": "shop", "private": true, copied: "https://elsewhere.example/a"});
+            assert_eq!(case.found(make("gitea_repository", after)), rules([(Severity::NeedsOwner, "import")]));
+        }
+        // Neither is it another's.
+        for whose in [
+            ("systems/alpha/shop", "Application people/other"),
+            ("systems/alpha/shop", "Team default/shop"),
+            ("teams/shop", "Application people/shop"),
+            ("systems/shop", "Application people/shop"),
+        ] {
+            case.whose = whose;
+            both("alpha", "shop").into_iter().for_each(|own| assert_eq!(case.found(own), denied, "{whose:?}"));
+        }
     }
 
     #[test]

@@ -126,11 +126,17 @@ const FUNCTIONS: &[&str] = &[
 /// The arguments that say whose a resource is or to whom it gives something, with the attributes of the root module's own
 /// resources that they may be: an organisation's id is no team's, however alike they look.
 const NAMING: &[(&str, &[(&str, &str)])] = &[
+    ("approval_whitelist_teams", &[]),
+    ("approval_whitelist_users", &[]),
     ("members", &[]),
+    ("merge_whitelist_teams", &[]),
+    ("merge_whitelist_users", &[]),
     ("org", OWNER),
     ("organisation", OWNER),
     ("organization", OWNER),
     ("owner", OWNER),
+    ("push_whitelist_teams", &[]),
+    ("push_whitelist_users", &[]),
     ("repo", REPOSITORY),
     ("repository", REPOSITORY),
     ("repository_owner", OWNER),

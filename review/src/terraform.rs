@@ -97,6 +97,9 @@ pub enum Mode {
     Normal,
     /// That everything goes.
     Destroy,
+    /// What the root module asks for, of what is in the state: what is let go of may be gone, which is an error to some
+    /// providers.
+    Unrefreshed,
     /// Only to find out what was changed by hand.
     RefreshOnly,
 }
@@ -416,6 +419,7 @@ impl Workspace<'_> {
         match mode {
             Mode::Normal => {}
             Mode::Destroy => arguments.push("-destroy"),
+            Mode::Unrefreshed => arguments.push("-refresh=false"),
             Mode::RefreshOnly => arguments.push("-refresh-only"),
         }
         self.run("plan", &arguments)?;

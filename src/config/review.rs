@@ -90,7 +90,13 @@ impl Default for PolicySettings {
         let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
         Self {
             providers: texts(&["go-gitea/gitea"]),
-            resources: texts(&["gitea_org", "gitea_team", "gitea_team_membership"]),
+            resources: texts(&[
+                "gitea_org",
+                "gitea_team",
+                "gitea_team_membership",
+                "gitea_repository",
+                "gitea_repository_branch_protection",
+            ]),
             public: true,
             rules: Vec::new(),
             waivers: Vec::new(),

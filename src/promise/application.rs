@@ -47,7 +47,8 @@ pub const PROMISE: Promise = Promise {
     fixed: "spec.team",
     name_schema: Some(<ApplicationName as crate::api::Api>::schema),
     is_of_platform: false,
-    roles: &[Role::Catalog],
+    roles: &[Role::Catalog, Role::Infrastructure],
+    is_repository: true,
     holds: None,
     remembers: true,
     refers_to: &["Team", "Environment"],
@@ -165,7 +166,18 @@ fn had(request: &Request<'_>, environment: &str) -> bool {
 }
 
 fn check_repository(spec: &ApplicationSpec, check: &mut Check<'_>) {
-    let Some(url) = spec.repository.as_ref().map(|repository| repository.url.as_str()) else { return };
+    let Some(repository) = &spec.repository else { return };
+    let both = match (&repository.url, repository.create) {
+        (Some(_), Some(true)) => Some("both"),
+        (None, None) => Some("none"),
+        _ => None,
+    };
+    if let Some(both) = both {
+        let span = check.spec.get("repository").unwrap_or(check.spec).span;
+        let refusal = Refusal::new("alternative", format!("has {both} of `url` and `create`"));
+        check.fault(span, "", refusal.help("give the `url` of one that is there, or have one made: `create: true`"));
+    }
+    let Some(url) = repository.url.as_ref().map(|url| url.as_str()) else { return };
     if !url.starts_with("https://") || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
         let span = check.spec.at("repository.url").unwrap_or(check.spec).span;
         check.fault(

@@ -36,6 +36,7 @@ pub const PROMISE: Promise = Promise {
     name_schema: Some(EnvironmentName::schema),
     is_of_platform: true,
     roles: &[Role::Catalog],
+    is_repository: false,
     holds: None,
     remembers: true,
     refers_to: &[KIND, "Team"],

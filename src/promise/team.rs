@@ -28,6 +28,7 @@ pub const PROMISE: Promise = Promise {
     name_schema: None,
     is_of_platform: false,
     roles: &Role::ALL,
+    is_repository: false,
     holds: Some(|id| format!("systems/{id}")),
     remembers: false,
     refers_to: &[KIND],

@@ -86,6 +86,73 @@ fn a_team_is_made_changed_and_destroyed_as_it_was_approved() {
 
 #[test]
 #[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
+fn a_repository_of_an_application_is_made_and_stays_when_that_goes() {
+    let review = Review::new("code", &json!({}));
+    let team = review.team("code");
+    let first = review.request(&team, "name: Coders");
+    review.run_well(&["plan"]);
+    review.approve(&review.reviewer, first);
+    review.merge(first);
+    review.run_well(&["apply"]);
+
+    let environment = "apiVersion: platform.kratix.io/v1alpha1\nkind: Environment\nmetadata: {name: dev, namespace: platform}\n\
+                       spec: {clusters: [{name: eu, stateStore: {kind: GitStateStore, name: default}}]}\n";
+    std::fs::write(review.file("dev.yaml"), environment).unwrap();
+    let team_file = format!("{}.yaml", team.0);
+    let ask_for = |spec: &str| {
+        let text = format!(
+            "apiVersion: platform.kratix.io/v1alpha1\nkind: Application\nmetadata: {{name: shop}}\nspec: {{team: {}, \
+             {spec}components: [{{name: web, type: worker}}], instances: [{{environment: dev, image: a/b, version: '1'}}]}}\n",
+            team.0
+        );
+        std::fs::write(review.file("shop.yaml"), text).unwrap();
+        review.deliver_file("shop.yaml", &["--with", "dev.yaml", "--with", &team_file])
+    };
+    let (module, path) = (format!("systems/{}/shop", team.0), format!("/repos/{}/shop", team.0));
+    let plan = format!("goldpath/plan: {module}");
+    let told = ask_for("description: Sells, repository: {create: true}, ");
+    let url = told[0]["repositories"]["infrastructure"]["pullRequest"]["url"].as_str().unwrap_or_default().to_owned();
+    let second = *review.open().last().unwrap();
+    assert!(url.ends_with(&format!("/pulls/{second}")), "{told}");
+    review.run_well(&["plan"]);
+    assert_eq!(review.planned(second, &plan), "success: +2 ~0 -0");
+    review.approve(&review.reviewer, second);
+    review.merge(second);
+    assert_eq!(review.run_well(&["apply"]), format!("{module}: +2 ~0 -0\n"));
+    let repository = api("GET", &path, &Value::Null);
+    assert_eq!([&repository["description"], &repository["default_branch"]], ["Sells", "main"]);
+    assert_eq!(repository["private"], true);
+    let protection = api("GET", &format!("{path}/branch_protections/main"), &Value::Null);
+    assert_eq!((&protection["required_approvals"], &protection["enable_push"]), (&json!(1), &json!(false)));
+    // A second plan is empty, also when people have set up their repository.
+    api("PATCH", &path, &json!({"has_wiki": false, "website": "https://shop.example.com", "allow_rebase": false}));
+    assert_eq!(review.run_well(&["drift"]), "2 root modules, none drifts\n");
+
+    // The request lets go of it, as its deletion would: with an owner's approval, since nobody looks after it then. What
+    // somebody has removed by hand is no hindrance.
+    api("DELETE", &format!("{path}/branch_protections/main"), &Value::Null);
+    ask_for("");
+    let third = *review.open().last().unwrap();
+    review.run_well(&["plan"]);
+    assert_eq!(review.planned(third, &plan), "success: +0 ~0 -0, forgets 2, needs a platform owner: destroy");
+    let comment = review.comments(third)[0]["body"].as_str().unwrap().to_owned();
+    assert!(
+        comment.contains("it stays, and nobody looks after it any more") && !comment.contains("destroys"),
+        "{comment}"
+    );
+    review.approve(&review.owner, third);
+    review.run_well(&["plan"]);
+    review.merge(third);
+    assert_eq!(review.run_well(&["apply"]), format!("{module}: +0 ~0 -0, forgets 2\n"));
+    assert_eq!(review.applied_module(third, &module), "success: +0 ~0 -0, forgets 2");
+    assert_eq!(api("GET", &path, &Value::Null)["id"], repository["id"]);
+    let gone = review.deliver_file("shop.yaml", &["--delete"]);
+    assert_eq!(gone[0]["phase"], "applied", "{gone}");
+    api("DELETE", &path, &Value::Null);
+}
+
+#[test]
+#[ignore = "needs a Gitea: scripts/run-integration-tests.sh"]
 fn nothing_is_applied_but_what_was_shown_and_approved() {
     let review = Review::new("refusals", &json!({"policy": {"rules": ["own.rego"]}}));
     let rule = "package goldpath\nimport rego.v1\ndeny contains {\"id\": \"no-denied\", \"msg\": \"no such names\"} if endswith(input.module, \"-denied\")\n";

@@ -157,8 +157,12 @@ impl Review {
     }
 
     fn deliver(&self, team: &Managed, arguments: &[&str]) -> Value {
-        let file = format!("{}.yaml", team.0);
-        let arguments = [&["-f", &file], arguments].concat();
+        self.deliver_file(&format!("{}.yaml", team.0), arguments)
+    }
+
+    /// Has what is in a file delivered from a laptop, and gives what that says.
+    pub fn deliver_file(&self, file: &str, arguments: &[&str]) -> Value {
+        let arguments = [&["-f", file], arguments].concat();
         let output = super::gitea::goldpath(self.folder.path(), &arguments).output().unwrap();
         assert!(output.status.success(), "{}", super::transcript(&output));
         serde_json::from_slice(&output.stdout).unwrap()
@@ -266,8 +270,13 @@ impl Review {
 
     /// What our user says last of the commit that merged a pull request.
     pub fn applied(&self, number: u64, team: &Managed) -> String {
+        self.applied_module(number, &format!("teams/{}", team.0))
+    }
+
+    /// The same of a root module of any kind.
+    pub fn applied_module(&self, number: u64, module: &str) -> String {
         let commit = self.pull(number)["merge_commit_sha"].as_str().unwrap().to_owned();
-        self.status(&commit, &format!("goldpath/apply: teams/{}", team.0))
+        self.status(&commit, &format!("goldpath/apply: {module}"))
     }
 
     fn status(&self, commit: &str, context: &str) -> String {

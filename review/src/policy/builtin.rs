@@ -4,6 +4,7 @@ use super::super::changes::{Action, Changes, ResourceChange};
 use super::Context;
 use crate::finding::{Finding, Severity};
 use goldpath::config::review::PolicySettings;
+use goldpath::promise;
 use goldpath::text::quote;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,10 @@ const MAX_NAMES: usize = 20;
 const OWNERS: [&str; 7] = ["organisation", "organization", "org", "owner", "repository_owner", "username", "user"];
 /// The attributes that name something by its id, and of which type it is; a `repository` that is no number is a name.
 const IDS: [(&str, &str); 2] = [("team_id", "gitea_team"), ("repository", "gitea_repository")];
+/// The attributes of a repository that say what it is to be a copy of.
+const COPIED: [&str; 3] = ["migration_clone_address", "migration_clone_addresse", "source_template"];
+/// What is of one repository, whose name is its `name`.
+const OF_REPOSITORY: [&str; 2] = ["gitea_repository", "gitea_repository_branch_protection"];
 /// What is lost with all that people have in it.
 const PRECIOUS: [&str; 3] = ["gitea_org", "gitea_team", "gitea_repository"];
 /// Where provider sources without a host come from.
@@ -36,7 +41,7 @@ pub fn check(settings: &PolicySettings, context: &Context<'_>, changes: &Changes
     for provider in configured_providers(plan).filter(|provider| !is_allowed(provider, &settings.providers)) {
         findings.push(finding(Severity::Denied, "provider", "", refused_provider(provider, settings)));
     }
-    let own = Own::of(plan);
+    let own = Own::of(plan, context.request.and_then(|request| promise::repository_of(request, context.module)));
     for change in &changes.resources {
         let mut add = |severity, rule, message| findings.push(finding(severity, rule, &change.address, message));
         if !is_allowed(&change.provider, &settings.providers) {
@@ -56,11 +61,13 @@ pub fn check(settings: &PolicySettings, context: &Context<'_>, changes: &Changes
         } else if change.action == Action::Delete {
             add(Severity::Warning, "destroy-other", "it is destroyed".to_owned());
         }
-        if let Some(message) = other_organization(change, context) {
+        if let Some(message) = own.other_organization(change, context) {
             add(Severity::NeedsOwner, "organization", message);
         }
         if change.action == Action::Import {
             add(Severity::NeedsOwner, "import", "it takes over what somebody else made".to_owned());
+        } else if let Some(argument) = copied(change) {
+            add(Severity::NeedsOwner, "import", format!("it takes over what is elsewhere, by `{argument}`"));
         }
         if !settings.public && is_public(change) {
             let message = "it is public, or may become so, and nothing here may be: make it private";
@@ -116,14 +123,10 @@ fn in_use(change: &ResourceChange, context: &Context<'_>) -> Option<String> {
     Some(format!("the organisation {} still holds {}: remove these first", quote(name), list(content)))
 }
 
-/// A root module is of one organisation, which has its folder's name: any further one would be made ahead of the request
-/// that asks for it.
-fn other_organization(change: &ResourceChange, context: &Context<'_>) -> Option<String> {
-    let is_made = !matches!(change.action, Action::Delete | Action::Forget) && change.kind == "gitea_org";
-    let own = context.module.as_str().rsplit('/').next().unwrap_or_default();
-    let name = change.after["name"].as_str().filter(|_| is_made)?;
-    (name != own)
-        .then(|| format!("it makes the organisation {}, and this folder is that of {}", quote(name), quote(own)))
+/// The argument by which a repository begins as a copy of another: Gitea fetches it, from anywhere, with rights of its own.
+fn copied(change: &ResourceChange) -> Option<&'static str> {
+    let is_made = matches!(change.action, Action::Create | Action::Replace) && change.kind == "gitea_repository";
+    COPIED.into_iter().find(|argument| is_made && change.after[*argument].as_str().is_some_and(|from| !from.is_empty()))
 }
 
 fn loss(change: &ResourceChange) -> Option<String> {
@@ -155,6 +158,8 @@ fn owners_of(change: &ResourceChange) -> impl Iterator<Item = &'static str> {
 
 /// What is the root module's own: a root module manages nothing else.
 struct Own<'p> {
+    /// The organisation and the name of the repository that it is, where it is one.
+    repository: Option<(String, String)>,
     /// The names of the organisations that it has.
     organizations: BTreeSet<&'p str>,
     /// Those that it will have had it made them, by the addresses of their resources. Such a name can
@@ -167,7 +172,7 @@ struct Own<'p> {
 }
 
 impl<'p> Own<'p> {
-    fn of(plan: &'p Value) -> Self {
+    fn of(plan: &'p Value, repository: Option<(String, String)>) -> Self {
         let (mut organizations, mut planned, mut ids) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         each_resource(&plan["prior_state"]["values"]["root_module"], &mut |resource| {
             if resource["type"] == "gitea_org" {
@@ -185,11 +190,45 @@ impl<'p> Own<'p> {
         });
         let resources = plan["configuration"]["root_module"]["resources"].as_array().into_iter().flatten();
         let references = resources.filter_map(|r| Some((r["address"].as_str()?, &r["expressions"]))).collect();
-        Self { organizations, planned, ids, references }
+        Self { repository, organizations, planned, ids, references }
+    }
+
+    /// A root module is of one organisation, which has its folder's name: any further one would be made ahead of the request
+    /// that asks for it.
+    fn other_organization(&self, change: &ResourceChange, context: &Context<'_>) -> Option<String> {
+        let is_made = !matches!(change.action, Action::Delete | Action::Forget) && change.kind == "gitea_org";
+        let folder = context.module.as_str().rsplit('/').next().unwrap_or_default();
+        let name = change.after["name"].as_str().filter(|_| is_made)?;
+        let own = match &self.repository {
+            Some((_, repository)) => format!("the repository {}", quote(repository)),
+            None if name == folder => return None,
+            None => quote(folder),
+        };
+        Some(format!("it makes the organisation {}, and this folder is that of {own}", quote(name)))
+    }
+
+    /// Why something in an organisation that a root module does not make is not the one repository of its own.
+    fn beside_repository(&self, change: &ResourceChange) -> Option<String> {
+        let (_, own) = self.repository.as_ref()?;
+        OF_REPOSITORY.contains(&change.kind.as_str()).then_some(())?;
+        let names = [&change.before["name"], &change.after["name"]];
+        let other = names.into_iter().filter(|value| !value.is_null()).find(|value| *value != own.as_str())?;
+        Some(format!(
+            "it is of the repository {}, and this folder is that of {}",
+            quote(other.as_str().unwrap_or(UNKNOWN)),
+            quote(own)
+        ))
     }
 
     /// Why a change is, or may be, of somebody else's.
     fn reach(&self, change: &ResourceChange) -> Option<String> {
+        // What is let go of is nobody's afterwards.
+        if change.action == Action::Forget {
+            return None;
+        }
+        if let Some(message) = self.beside_repository(change) {
+            return Some(message);
+        }
         let owners = OWNERS.map(|attribute| (attribute, ["gitea_org", "gitea_user"].as_slice()));
         let ids = IDS.each_ref().map(|(attribute, kind)| (*attribute, std::slice::from_ref(kind)));
         let unknown = |(attribute, kinds): &(&'static str, &[&str])| {
@@ -227,7 +266,9 @@ impl<'p> Own<'p> {
     /// without it nothing of `change` is done.
     fn holds(&self, name: &str, change: &ResourceChange, attribute: &str) -> bool {
         let refers = |address: &&&str| self.referred(change, attribute).any(|reference| reference == **address);
-        self.organizations.contains(name) || self.planned.get(name).iter().any(refers)
+        let is_of_repository = OF_REPOSITORY.contains(&change.kind.as_str());
+        let is_above = self.repository.as_ref().is_some_and(|(organization, _)| organization == name);
+        (is_above && is_of_repository) || self.organizations.contains(name) || self.planned.get(name).iter().any(refers)
     }
 
     /// To what the code of a change's argument refers, as `gitea_org.team.name` and `gitea_org.team`.

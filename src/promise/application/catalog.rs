@@ -1,10 +1,10 @@
 //! What an Application has in the catalog: its entities, and its claims on names that Applications share.
 
-use super::request::{ApplicationSpec, Repository};
+use super::request::ApplicationSpec;
 use crate::api::Choice;
 use crate::config::Propagated;
 use crate::digest::sha256;
-use crate::file_tree::RelativePath;
+use crate::file_tree::{FileTree, RelativePath};
 use crate::names::{ApplicationName, ComponentName, EnvironmentName, HostName, TeamId};
 use crate::outputs::Role;
 use crate::promise::Place;
@@ -17,6 +17,13 @@ const SYSTEM: &str = include_str!("../../../manifests/backstage/system.yaml.j2")
 
 /// The folder of the entities, which other kinds of systems have too, and of its root modules.
 const SYSTEMS: &str = "systems";
+/// The root module of a repository of its own.
+const ROOT_MODULE: [(&str, &str); 4] = [
+    ("backend.tf", include_str!("../../../terraform_templates/backend.tf.j2")),
+    ("main.tf", include_str!("../../../terraform_templates/application/main.tf.j2")),
+    ("outputs.tf", include_str!("../../../terraform_templates/application/outputs.tf.j2")),
+    ("providers.tf", include_str!("../../../terraform_templates/providers.tf.j2")),
+];
 /// The folders of the claims. They are no YAML, which the index would list.
 const HOSTS: &str = "hosts";
 const PORTS: &str = "ports";
@@ -54,7 +61,8 @@ fn segment(path: &str) -> String {
     }
 }
 
-/// The entities: the System, and a Component of it for each, by its `hosts` that are reached from outside.
+/// The entities: the System, and a Component of it for each, by its `hosts` that are reached from outside; its code is at
+/// `source`.
 ///
 /// # Errors
 /// A template that is wrong: our bug.
@@ -64,6 +72,7 @@ pub fn entities(
     spec: &ApplicationSpec,
     hosts: &BTreeMap<String, BTreeSet<String>>,
     lifecycle: &str,
+    source: Option<&str>,
     propagated: &Propagated,
 ) -> Result<String, TemplateError> {
     let team = &spec.team;
@@ -91,7 +100,6 @@ pub fn entities(
             })
         })
         .collect();
-    let source = spec.repository.as_ref().map(|Repository { url }| url.as_str());
     let context = json!({
         "name": name,
         "team": team,
@@ -106,12 +114,36 @@ pub fn entities(
     fill(Format::Yaml, "system", SYSTEM, context)
 }
 
+/// The root module that makes the repository at `url`.
+///
+/// # Errors
+/// A template that is wrong: our bug.
+pub fn root_module(name: &ApplicationName, spec: &ApplicationSpec, url: &str) -> Result<FileTree, TemplateError> {
+    let context = json!({
+        "team": spec.team,
+        "name": name,
+        "description": spec.description.as_ref().map_or("", |description| description.as_str()),
+        "url": url,
+    });
+    let mut files = FileTree::default();
+    for (file, source) in ROOT_MODULE {
+        let path = RelativePath::of_names(&format!("{SYSTEMS}/{}/{name}/{file}", spec.team));
+        files.insert(path, fill(Format::Hcl, file, source, &context)?);
+    }
+    Ok(files)
+}
+
 /// See [`crate::promise::Promise::place_of`].
 pub(in crate::promise) fn place_of(role: Role, path: &RelativePath) -> Option<Place<'_>> {
-    if role != Role::Catalog {
-        return None;
-    }
     let parts: Vec<_> = path.as_str().split('/').collect();
+    if role == Role::Infrastructure {
+        let [SYSTEMS, team, name, file] = *parts else { return None };
+        let is_ours = ROOT_MODULE.iter().any(|(own, _)| *own == file)
+            && TeamId::is_form(team)
+            && ApplicationName::parse(name).is_ok();
+        let module = path.as_str().strip_suffix(file)?.strip_suffix('/');
+        return is_ours.then_some(Place { fixed: Some(team), module });
+    }
     match parts.as_slice() {
         [SYSTEMS, team, file] => {
             let is_ours = TeamId::is_form(team) && ApplicationName::parse(file.strip_suffix(".yaml")?).is_ok();
@@ -170,6 +202,13 @@ mod tests {
             "teams/a.yaml",
         ] {
             assert_eq!(place(path), None, "{path}");
+        }
+        let main = RelativePath::parse("systems/alpha/api/main.tf").unwrap();
+        let module = Some("systems/alpha/api");
+        assert_eq!(place_of(Role::Infrastructure, &main), Some(Place { fixed: Some("alpha"), module }));
+        for path in ["systems/alpha/main.tf", "systems/a/b/c/main.tf", "systems/a/b--c/main.tf", "systems/a/b/extra.tf"]
+        {
+            assert_eq!(place_of(Role::Infrastructure, &RelativePath::parse(path).unwrap()), None, "{path}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::catalog;
 use super::place::{Check, Placed, PlacedPort, Site, default_cpu, default_memory};
-use super::request::{ApplicationSpec, Instance, Protocol, Visibility};
+use super::request::{ApplicationSpec, Instance, Protocol, Repository, Visibility};
 use super::route::{Route, no_gateway};
 use super::workload::{component_context, component_objects};
 use crate::api::Choice;
@@ -292,15 +292,26 @@ impl<'a> Rendering<'a> {
     /// A template of ours that is wrong.
     pub fn finish(mut self, relations: Vec<Relation>, references: BTreeMap<String, String>) -> Result<Outputs, Stop> {
         let lifecycle = if self.is_promoted { "production" } else { "experimental" };
+        let repository = self.spec.repository.as_ref();
+        let is_made = repository.is_some_and(Repository::is_made);
+        let source = match is_made {
+            true => Some(format!("{}/{}/{}", self.config.gitea_url, self.spec.team, self.name)),
+            false => repository.and_then(|repository| Some(repository.url.as_ref()?.as_str().to_owned())),
+        };
         let entity = catalog::entities(
             self.request,
             self.name,
             self.spec,
             &self.entities,
             lifecycle,
+            source.as_deref(),
             &self.config.propagate.take(&self.request.labels, &self.request.annotations),
         )?;
         let file = catalog::entity_file(&self.spec.team, self.name);
+        if let (true, Some(source)) = (is_made, &source) {
+            let root_module = catalog::root_module(self.name, self.spec, source)?;
+            self.outputs.repositories.insert(Role::Infrastructure, root_module);
+        }
         self.outputs.repositories.entry(Role::Catalog).or_default().insert(file, entity);
         let mut text = String::new();
         for (path, content) in self.outputs.manifests.iter() {
@@ -314,6 +325,9 @@ impl<'a> Rendering<'a> {
             ("rendered".to_owned(), sha256(text.as_bytes())[..16].into()),
             ("left".to_owned(), left.into()),
         ]);
+        if let Some(source) = source {
+            self.outputs.status.insert("repository".to_owned(), source.into());
+        }
         self.outputs.claims = self.claims;
         Ok(Outputs { relations, ..self.outputs })
     }

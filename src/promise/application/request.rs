@@ -37,11 +37,20 @@ pub struct ApplicationSpec {
     pub instances: Vec<Instance>,
 }
 
-/// A repository of source.
+/// A repository of source: one that is there, or one that is made.
 #[derive(Clone, Debug, Api)]
 pub struct Repository {
-    /// Its address.
-    pub url: Text<500>,
+    /// The address of one that is there.
+    pub url: Option<Text<500>>,
+    /// Whether one is made, by the Application's name in the Team's organisation; it stays when the Application goes.
+    pub create: Option<bool>,
+}
+
+impl Repository {
+    /// Whether one is made.
+    pub fn is_made(&self) -> bool {
+        self.create == Some(true)
+    }
 }
 
 /// An Application in one environment.

@@ -28,10 +28,10 @@ const FOLDER: &str = "teams";
 
 /// The name of a file that is not rendered any more goes to [`place_of`], so that inventories that list it are believed.
 const ROOT_MODULE: [(&str, &str); 4] = [
-    ("backend.tf", include_str!("../../../terraform_templates/team/backend.tf.j2")),
+    ("backend.tf", include_str!("../../../terraform_templates/backend.tf.j2")),
     ("main.tf", include_str!("../../../terraform_templates/team/main.tf.j2")),
     ("outputs.tf", include_str!("../../../terraform_templates/team/outputs.tf.j2")),
-    ("providers.tf", include_str!("../../../terraform_templates/team/providers.tf.j2")),
+    ("providers.tf", include_str!("../../../terraform_templates/providers.tf.j2")),
 ];
 
 /// What the templates see: whole values, none of them to be glued to another.

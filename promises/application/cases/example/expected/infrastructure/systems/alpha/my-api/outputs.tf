@@ -1,0 +1,3 @@
+output "repository_url" {
+  value = "https://gitea.example.com/alpha/my-api"
+}
