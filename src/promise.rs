@@ -20,7 +20,7 @@ use crate::status::{DELIVERING, Status};
 use crate::text::quote;
 use crate::violation::{Refusal, Violation};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every Promise, by kind.
 pub const PROMISES: [Promise; 3] = [team::PROMISE, environment::PROMISE, application::PROMISE];
@@ -151,6 +151,11 @@ impl Promise {
             "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [version]},
         })
     }
+}
+
+/// The labels of the Destination of this name. By `environment` alone Kratix would take one of its clusters at random.
+fn selector(destination: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("goldpath.dev/destination".to_owned(), destination.to_owned())])
 }
 
 /// The field with an object's name.

@@ -61,18 +61,18 @@ pub fn plan(users: &[User], batch: usize) -> Wave {
             is_stopped |= user.is_current;
             continue;
         }
-        match user.is_current || user.stays {
-            true => wave.progress.current += 1,
-            false if user.is_held => wave.progress.behind += 1,
-            false => {
-                wave.progress.behind += 1;
-                at_work += usize::from(user.is_at_work);
-                waiting.extend((!user.is_at_work).then(|| user.request.clone()));
-            }
+        // It has what is true now with the first of its Pipelines, and is at work until the last has ended.
+        let counts = user.is_current || !user.stays && !user.is_held;
+        at_work += usize::from(user.is_at_work && counts);
+        if user.is_current || user.stays {
+            wave.progress.current += 1;
+        } else {
+            wave.progress.behind += 1;
+            waiting.extend((counts && !user.is_at_work).then(|| user.request.clone()));
         }
     }
-    // Those that come out the same prove nothing.
-    let allowed = if users.iter().any(|user| user.is_current) { batch } else { 1 };
+    // Those that come out the same prove nothing, and neither does one that has not ended.
+    let allowed = if users.iter().any(|user| user.is_current && !user.is_at_work) { batch } else { 1 };
     if !is_stopped {
         waiting.truncate(allowed.saturating_sub(at_work));
         wave.next = waiting;
@@ -113,13 +113,13 @@ mod tests {
         }
     }
 
-    /// Runs waves until nothing is left; each that is asked has what is true now two looks later.
+    /// Runs waves until nothing is left; each that is asked has what is true now at the next look, and is at work for one more.
     fn run(users: &mut [User], batch: usize) -> (Vec<usize>, usize) {
         let (mut waves, mut most) = (Vec::new(), 0);
         loop {
             let wave = plan(users, batch);
             users.iter_mut().filter(|user| user.is_at_work).for_each(|user| {
-                (user.is_at_work, user.is_current) = (false, true);
+                (user.is_at_work, user.is_current) = (!user.is_current, true);
             });
             waves.push(wave.next.len());
             for user in users.iter_mut().filter(|user| wave.next.contains(&user.request)) {

@@ -97,6 +97,7 @@ fn promise_text(promise: &Promise) -> Result<String> {
         "image": format!("localhost/goldpath:{VERSION}"),
         "rights": rights,
         "used_by": plurals(promise.used_by, None)?,
+        "own": {"namespace": if promise.is_of_platform { platform.as_str() } else { "*" }, "resources": [promise.plural]},
     });
     let mut text = template::render(Format::Yaml, "promise", PROMISE, context)? + "  api:\n";
     for line in serde_yaml::to_string(&promise.definition())?.lines() {

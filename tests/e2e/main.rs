@@ -6,12 +6,14 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which tell how long it takes")]
 
 mod faults;
+mod flux;
 mod kratix;
 mod kubernetes;
 mod stories;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod support;
+mod waves;
 mod world;
 
 use libtest_mimic::{Arguments, Trial};
@@ -37,7 +39,7 @@ macro_rules! story {
     };
 }
 
-const STORIES: [Story; 11] = [
+const STORIES: [Story; 13] = [
     story!(stories::every_kind_lives, alone: false, in_ci: true),
     story!(stories::an_application_reaches_every_cluster, alone: false, in_ci: true),
     story!(stories::namesakes_stay_apart, alone: false, in_ci: true),
@@ -47,6 +49,9 @@ const STORIES: [Story; 11] = [
     story!(stories::teams_are_created_changed_and_deleted, alone: true, in_ci: false),
     story!(faults::gitea_is_away_for_two_minutes, alone: true, in_ci: false),
     story!(faults::the_node_restarts_in_the_middle, alone: true, in_ci: false),
+    // Needs Flux.
+    story!(flux::flux_brings_an_application_to_every_cluster_and_out_of_them, alone: true, in_ci: false),
+    story!(waves::sixty_applications_follow_their_environment_in_waves, alone: true, in_ci: false),
     // Leaves a runner that plans for minutes, which is then killed.
     story!(stories::many_teams_at_once, alone: true, in_ci: false),
     story!(faults::kratix_and_a_runner_die_in_the_middle, alone: true, in_ci: false),

@@ -71,6 +71,9 @@ impl World {
         let mut config: Value = serde_json::from_str(&platform.read("platform.yaml")).unwrap();
         config["gitea"]["caFile"] = "ca.crt".into();
         config["gitea"]["tokenFile"] = "token".into();
+        let store = self.store()["name"].clone();
+        config["stateStores"] =
+            json!([{"name": store, "url": self.state_url(), "branch": "main", "secret": "e2e-state"}]);
         fs::write(platform.file("cluster.yaml"), config.to_string()).unwrap();
         fs::copy(variable("GITEA_CA_FILE"), platform.file("ca.crt")).unwrap();
         let mut command = script("02-install-kratix.sh");
@@ -112,6 +115,11 @@ impl World {
     /// The text of a file in the repository that Kratix writes to.
     pub fn text_of_state(&self, path: &str) -> String {
         crate::support::gitea::get_text(&format!("/api/v1/repos/{}/raw/{path}?ref=main", self.state))
+    }
+
+    /// The address of the repository that Kratix writes to.
+    pub fn state_url(&self) -> String {
+        format!("{}/{}.git", variable("GITEA_URL"), self.state)
     }
 
     /// The store of the platform's own Destination.
@@ -281,7 +289,7 @@ fn clear(kubernetes: &Kubernetes) {
         kubernetes.get(&format!("{GROUP}/destinations")).unwrap_or_default()["items"].as_array().into_iter().flatten()
     {
         let name = destination["metadata"]["name"].as_str().unwrap();
-        if name.starts_with("e2e.") {
+        if name.starts_with("e2e") {
             kubernetes.delete(&format!("{GROUP}/destinations/{name}"));
         }
     }
@@ -466,8 +474,13 @@ pub struct Request<'w> {
 }
 
 impl Request<'_> {
+    /// The path of those of its kind in its namespace.
+    pub fn collection(&self) -> String {
+        format!("{GROUP}/namespaces/{}/{}", self.namespace, self.plural)
+    }
+
     fn path(&self) -> String {
-        format!("{GROUP}/namespaces/{}/{}/{}", self.namespace, self.plural, self.name)
+        format!("{}/{}", self.collection(), self.name)
     }
 
     pub fn apply(&self, spec: &Value) {
@@ -483,11 +496,6 @@ impl Request<'_> {
 
     pub fn delete(&self) {
         self.world.kubernetes.delete(&self.path());
-    }
-
-    pub fn run_again(&self) {
-        let labels = json!({"metadata": {"labels": {"kratix.io/manual-reconciliation": "true"}}});
-        self.world.kubernetes.merge(&self.path(), &labels);
     }
 
     pub fn wait(&self, seconds: u64, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {

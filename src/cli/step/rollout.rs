@@ -28,7 +28,8 @@ const MANUAL: &str = "kratix.io/manual-reconciliation";
 const PAUSED: &str = "kratix.io/paused";
 const SUSPENDED: &str = "kratix.io/workflow-suspended";
 
-/// Has those run that come next, says in the status how far it is, and asks to be run again until nobody is left.
+/// Has those run that come next, says in the status how far it is, and asks to be run again until nobody is left; and then, if
+/// it would be rendered to something else now that they have what is true, from the start.
 ///
 /// # Errors
 /// A broken contract: no request, a status that cannot be written.
@@ -42,7 +43,11 @@ pub(super) fn roll(folders: &Folders, config: &Config, account: ServiceAccount) 
     match look(&object, &need, &cluster, config) {
         Ok(users) => {
             let wave = plan(&users, batch);
-            let failed = ask(&wave.next, &cluster.account).err();
+            let mut next = wave.next.clone();
+            if wave.is_over && is_rendered_otherwise(&object, &status, &cluster, config)? {
+                next.push(promise::read(&object).map_err(|_| anyhow!("the request has no identity"))?.identity);
+            }
+            let failed = ask(&next, &cluster.account).err();
             let progress = wave.progress;
             status.extra.insert("applications".to_owned(), serde_json::to_value(&progress)?);
             let said = progress.summary();
@@ -66,6 +71,16 @@ pub(super) fn roll(folders: &Folders, config: &Config, account: ServiceAccount) 
             folders.write_retry(Duration::from_secs(pause), &status.message)?;
             Ok(vec![why])
         }
+    }
+}
+
+/// Whether what those who refer to a request have now changes what it is rendered to.
+fn is_rendered_otherwise(object: &Node, status: &Status, cluster: &Cluster<'_>, config: &Config) -> Result<bool> {
+    match generate_with(object, config, cluster) {
+        Ok((_, outputs)) => Ok(outputs.status.iter().any(|(key, value)| status.extra.get(key) != Some(value))),
+        // The next run says so.
+        Err(Unrendered::Wrong(_) | Unrendered::Unknown(_)) => Ok(false),
+        Err(Unrendered::Broken(error)) => Err(error),
     }
 }
 
@@ -102,17 +117,20 @@ fn judge(
 ) -> Result<User> {
     let status = Status::of_object(user.get("status"));
     let label = |key: &str| user.at("metadata.labels").and_then(|labels| labels.get(key)).and_then(Node::as_str);
-    let has_run = user.at("status.conditions").is_some_and(is_completed);
+    let run = last_run(user);
     let is_refused = status.conditions.iter().find(|condition| condition.r#type == "Delivered");
     let is_refused = is_refused.filter(|condition| condition.status == "False" && condition.reason != DELIVERING);
     let mut judged = User {
         request,
         is_current: status.extra.get("references").is_some_and(|known| known[reference] == digest),
         stays: false,
-        is_at_work: label(MANUAL) == Some("true") || !has_run && label(SUSPENDED) != Some("true"),
+        is_at_work: label(MANUAL) == Some("true") || run == Run::Going && label(SUSPENDED) != Some("true"),
         is_held: label(PAUSED) == Some("true") || user.at("metadata.deletionTimestamp").is_some(),
         fault: is_refused.filter(|condition| condition.reason == "RequestWrong").map(|c| c.message.clone()),
     };
+    if judged.is_current && run == Run::Failed {
+        judged.fault = Some("its Pipelines have failed: see its Jobs".to_owned());
+    }
     if !judged.is_current && judged.fault.is_none() {
         match generate_with(user, config, source) {
             Ok((_, outputs)) => judged.stays = outputs.status.get("rendered") == status.extra.get("rendered"),
@@ -125,13 +143,25 @@ fn judge(
     Ok(judged)
 }
 
-/// Whether Kratix says that the last run has ended.
-fn is_completed(conditions: &Node) -> bool {
-    let is_it = |condition: &Node| {
-        let text = |name: &str| condition.get(name).and_then(Node::as_str);
-        text("type") == Some("ConfigureWorkflowCompleted") && text("status") == Some("True")
-    };
-    conditions.items().iter().any(is_it)
+/// How the last run of a request's Pipelines is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// It goes on, or Kratix is about to begin it.
+    Going,
+    Ended,
+    Failed,
+}
+
+/// What Kratix says of the last run.
+fn last_run(user: &Node) -> Run {
+    let conditions = user.at("status.conditions").map_or(&[][..], Node::items);
+    let text = |condition: &Node, name: &str| condition.get(name).and_then(Node::as_str).map(str::to_owned);
+    let completed = conditions.iter().find(|it| text(it, "type").as_deref() == Some("ConfigureWorkflowCompleted"));
+    match completed.map(|it| (text(it, "status"), text(it, "reason"))) {
+        Some((Some(status), _)) if status == "True" => Run::Ended,
+        Some((_, Some(reason))) if reason == "ConfigureWorkflowFailed" => Run::Failed,
+        _ => Run::Going,
+    }
 }
 
 fn ask(next: &[Identity], account: &ServiceAccount) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::names::ApplicationName;
 use crate::object_template::{self, ObjectTemplateError};
 use crate::outputs::{Claim, Claims, Outputs, Role};
 use crate::promise::environment::request::{Cluster, Egress, EnvironmentSpec};
+use crate::promise::selector;
 use crate::promise::team::render::cluster_role;
 use crate::promise::team::request::{Role as TeamRole, TeamSpec};
 use crate::request::Request;
@@ -135,8 +136,7 @@ impl<'a> Rendering<'a> {
             // No part of an identity holds `_`, so that no two requests share a file's name.
             let file = format!("{destination}/{}.yaml", self.request.identity.path().replace('/', "_"));
             self.outputs.manifests.insert(RelativePath::of_names(&file), object_template::to_yaml(&objects));
-            let selector = BTreeMap::from([("goldpath.dev/destination".to_owned(), destination.clone())]);
-            self.outputs.destinations.insert(destination.clone(), selector);
+            self.outputs.destinations.insert(destination.clone(), selector(&destination));
             destinations.push(destination);
         }
         let version = instance.version.as_ref().map(|version| version.as_str());

@@ -8,7 +8,7 @@ use crate::file_tree::{FileTree, RelativePath};
 use crate::known::Stop;
 use crate::names::{ClusterName, EnvironmentName};
 use crate::outputs::{Claim, Outputs, Role};
-use crate::promise::{ACCEPTED, Place};
+use crate::promise::{ACCEPTED, Place, selector};
 use crate::request::Identity;
 use crate::template::{Format, TemplateError, render as fill};
 use crate::text::quote;
@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 const DESTINATION: &str = include_str!("../../../manifests/environment/destination.yaml.j2");
 const FLUX: &str = include_str!("../../../manifests/environment/flux.yaml.j2");
+const MARKER: &str = include_str!("../../../manifests/environment/cluster.yaml.j2");
 const ENTITY: &str = include_str!("../../../manifests/backstage/environment.yaml.j2");
 const CLUSTER: &str = include_str!("../../../manifests/backstage/cluster.yaml.j2");
 
@@ -32,6 +33,8 @@ struct Context<'a> {
     environment: &'a EnvironmentName,
     cluster: &'a ClusterName,
     destination: String,
+    /// The name of what is always there in the cluster.
+    marker: String,
     /// Where its files are below the store's own path.
     path: String,
     labels: BTreeMap<&'a str, &'a str>,
@@ -82,8 +85,11 @@ pub(super) fn render(
             text += &fill(Format::Yaml, "flux", FLUX, &context)?;
         }
         // No part of an identity holds `_`, so that no two requests share a file's name.
-        let file = format!("{}_{}.yaml", identity.path().replace('/', "_"), cluster.name);
-        outputs.manifests.insert(RelativePath::of_names(&file), text);
+        let own = identity.path().replace('/', "_");
+        outputs.manifests.insert(RelativePath::of_names(&format!("{own}_{}.yaml", cluster.name)), text);
+        let file = RelativePath::of_names(&format!("{}/{own}.yaml", context.destination));
+        outputs.manifests.insert(file, fill(Format::Yaml, "marker", MARKER, &context)?);
+        outputs.destinations.insert(context.destination.clone(), selector(&context.destination));
         let file = RelativePath::of_names(&format!("{CLUSTERS}/{}.yaml", cluster.name));
         catalog.insert(file.clone(), fill(Format::Yaml, "cluster", CLUSTER, &context)?);
         let what = format!("the cluster {}", quote(cluster.name.as_str()));
@@ -157,6 +163,7 @@ impl<'a> Context<'a> {
         Self {
             environment,
             cluster: &cluster.name,
+            marker: format!("goldpath-{}", cluster.destination(environment)),
             destination: cluster.destination(environment),
             labels: labels.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
             store_kind: cluster.state_store.kind.as_str(),
