@@ -14,7 +14,7 @@ use regex::Regex;
 use serde_json::{Map, Value as Json};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -31,16 +31,42 @@ const KEPT: usize = 512;
 
 /// A template that cannot be used, or what of its values it cannot print.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot render template `{name}`{}: {message}", place(.line))]
+#[error("cannot render template `{name}`{}: {message}", .place.map(|place| format!(", {place}")).unwrap_or_default())]
 pub struct ObjectTemplateError {
     name: String,
     message: String,
-    /// Where in the template, or in what it printed.
-    line: Option<usize>,
+    place: Option<Place>,
 }
 
-fn place(line: &Option<usize>) -> String {
-    line.map(|line| format!(", line {line}")).unwrap_or_default()
+/// Where something is wrong; lines and columns count from one.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Template {
+        line: usize,
+        column: usize,
+    },
+    /// In what the template prints, where tokens stand for values and make columns say nothing.
+    Printed {
+        line: usize,
+    },
+}
+
+impl Place {
+    /// Of a byte of a template.
+    fn of(source: &str, at: usize) -> Self {
+        let before = source.get(..at).unwrap_or(source);
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Self::Template { line: before.matches('\n').count() + 1, column }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Template { line, column } => write!(f, "line {line}, column {column}"),
+            Self::Printed { line } => write!(f, "line {line} of what it prints"),
+        }
+    }
 }
 
 /// The objects that a template prints, in the order of its documents; empty documents are left out.
@@ -49,14 +75,15 @@ fn place(line: &Option<usize>) -> String {
 /// A template that is too long or not valid, takes no end, captures what it prints, or names something undefined; what is no
 /// YAML or no mapping once it is printed; a value that cannot stand where it is printed.
 pub fn render(name: &str, source: &str, context: &minijinja::Value) -> Result<Vec<Json>, ObjectTemplateError> {
-    let wrong = |(message, line)| ObjectTemplateError { name: name.to_owned(), message, line };
+    let wrong = |(message, place)| ObjectTemplateError { name: name.to_owned(), message, place };
     let (text, values) = ENGINE.with_borrow_mut(|engine| engine.print(name, source, context)).map_err(wrong)?;
     let shape = SHAPES.with_borrow_mut(|shapes| {
         if let Some(shape) = shapes.get(&text) {
             return Ok(Rc::clone(shape));
         }
         let documents = document::parse(text.as_bytes()).map_err(|fault| {
-            (format!("what it prints is no YAML: {}", shown(&fault.message)), fault.span.map(|s| s.line))
+            let place = fault.span.map(|span| Place::Printed { line: span.line });
+            (format!("that is no YAML: {}", shown(&fault.message)), place)
         })?;
         let shape = Rc::new(documents.iter().map(|node| Part::of(node, &text)).collect::<Result<Vec<_>, _>>()?);
         if shapes.len() >= KEPT {
@@ -91,8 +118,8 @@ impl Object for Whole {
     }
 }
 
-/// Why, and in which line.
-type Why = (String, Option<usize>);
+/// Why, and where.
+type Why = (String, Option<Place>);
 
 /// A message of a reader of what was printed, in which tokens may stand.
 fn shown(message: &str) -> String {
@@ -172,17 +199,17 @@ fn check_source(source: &str) -> Result<(), Why> {
         Regex::new(&format!(r"(?s)\{{#.*?#\}}|\{{%[-+]?\s*(?:({tags})\b|(set)\s+[A-Za-z_][A-Za-z0-9_.]*\s*[-+]?%\}})"))
             .expect("a constant")
     });
-    let line = |at: usize| Some(source[..at].matches('\n').count() + 1);
+    let place = |at: usize| Some(Place::of(source, at));
     if source.len() > MAX_SOURCE {
         return Err((format!("it has more than {} KiB: split it", MAX_SOURCE >> 10), None));
     }
     if let Some(at) = source.find([BEGIN, END]) {
-        return Err(("it holds U+FDD0 or U+FDD1, which mark values: remove it".to_owned(), line(at)));
+        return Err(("it holds U+FDD0 or U+FDD1, which mark values: remove it".to_owned(), place(at)));
     }
     for found in BLOCK.captures_iter(source) {
         if let Some(tag) = found.get(1).or(found.get(2)) {
             let what = format!("`{{% {} %}}` cannot be used: what it captures holds no values yet", tag.as_str());
-            return Err((what + "; write the text where it is to be, or `{% set x = … %}`", line(tag.start())));
+            return Err((what + "; write the text where it is to be, or `{% set x = … %}`", place(tag.start())));
         }
     }
     Ok(())
@@ -202,7 +229,8 @@ fn explain(error: &Error, source: &str, context: &minijinja::Value) -> Why {
             message += &format!(": did you mean {}?", quote(near));
         }
     }
-    (message, error.line())
+    let place = error.range().map(|range| Place::of(source, range.start));
+    (message, place.or_else(|| error.line().map(|line| Place::Template { line, column: 1 })))
 }
 
 /// A value as what an object has.
@@ -241,9 +269,9 @@ enum Part {
     /// A value by itself.
     Whole(usize),
     /// A text with values in it.
-    Text(Vec<Piece>, usize),
+    Text(Vec<Piece>, Place),
     List(Vec<Part>),
-    Map(Vec<(Vec<Piece>, Part, usize)>),
+    Map(Vec<(Vec<Piece>, Part, Place)>),
 }
 
 enum Piece {
@@ -253,7 +281,7 @@ enum Piece {
 
 impl Part {
     fn of(node: &Node, text: &str) -> Result<Self, Why> {
-        let line = node.span.line;
+        let place = Place::Printed { line: node.span.line };
         Ok(match &node.value {
             Value::Null => Self::Fixed(Json::Null),
             Value::Bool(value) => Self::Fixed((*value).into()),
@@ -261,18 +289,18 @@ impl Part {
             Value::Ambiguous(word) => {
                 return Err((
                     format!("{} without quotes is something else for kubectl: quote it", quote(word)),
-                    Some(line),
+                    Some(place),
                 ));
             }
             Value::String(value) if !value.contains(BEGIN) => Self::Fixed(value.as_str().into()),
             Value::String(value) => match pieces(value).as_slice() {
                 [Piece::Value(index)] if is_plain(node, value, text) => Self::Whole(*index),
-                _ => Self::Text(pieces(value), line),
+                _ => Self::Text(pieces(value), place),
             },
             Value::List(items) => Self::List(items.iter().map(|item| Self::of(item, text)).collect::<Result<_, _>>()?),
             Value::Map(entries) => {
                 let entry = |(key, value): &(document::Key, Node)| {
-                    Ok((pieces(&key.name), Self::of(value, text)?, key.span.line))
+                    Ok((pieces(&key.name), Self::of(value, text)?, Place::Printed { line: key.span.line }))
                 };
                 Self::Map(entries.iter().map(entry).collect::<Result<_, Why>>()?)
             }
@@ -283,14 +311,14 @@ impl Part {
         Ok(match self {
             Self::Fixed(value) => value.clone(),
             Self::Whole(index) => values[*index].clone(),
-            Self::Text(pieces, line) => join(pieces, values, *line)?.into(),
+            Self::Text(pieces, place) => join(pieces, values, *place)?.into(),
             Self::List(items) => items.iter().map(|item| item.fill(values)).collect::<Result<_, _>>()?,
             Self::Map(entries) => {
                 let mut map = Map::new();
-                for (key, value, line) in entries {
-                    let key = join(key, values, *line)?;
+                for (key, value, place) in entries {
+                    let key = join(key, values, *place)?;
                     if map.contains_key(&key) {
-                        return Err((format!("the key {} is there twice", quote(&key)), Some(*line)));
+                        return Err((format!("the key {} is there twice", quote(&key)), Some(*place)));
                     }
                     map.insert(key, value.fill(values)?);
                 }
@@ -322,7 +350,7 @@ fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
-fn join(pieces: &[Piece], values: &[Json], line: usize) -> Result<String, Why> {
+fn join(pieces: &[Piece], values: &[Json], place: Place) -> Result<String, Why> {
     let mut text = String::new();
     for piece in pieces {
         match piece {
@@ -336,7 +364,7 @@ fn join(pieces: &[Piece], values: &[Json], line: usize) -> Result<String, Why> {
                         Json::Array(_) => "a list",
                         _ => "a mapping",
                     };
-                    return Err((format!("{what} stands inside of a text: print it by itself"), Some(line)));
+                    return Err((format!("{what} stands inside of a text: print it by itself"), Some(place)));
                 }
             },
         }
@@ -526,23 +554,26 @@ mod tests {
     fn what_cannot_be_is_told_with_its_place() {
         let x = || json!({"image": "a", "list": [1], "none": null, "mark": "\u{fdd0}"});
         for (source, message) in [
-            ("a: 1\nb: {{ imag }}", ", line 2: `imag` is not defined: did you mean `image`?"),
-            ("a: {{ image.tag }}", ", line 1: `image.tag` is not defined"),
-            ("a: 1\nb: x{{ list }}", ", line 2: a list stands inside of a text: print it by itself"),
-            ("a: \"{{ none }}\"", ", line 1: nothing stands inside of a text: print it by itself"),
-            ("a: 1\n{{ image }}: 1", ", line 2: the key `a` is there twice"),
+            ("a: 1\nb: {{ imag }}", ", line 2, column 7: `imag` is not defined: did you mean `image`?"),
+            ("a: {{ image.tag }}", ", line 1, column 7: `image.tag` is not defined"),
+            ("a: 1\nb: x{{ list }}", ", line 2 of what it prints: a list stands inside of a text: print it by itself"),
+            ("a: \"{{ none }}\"", ", line 1 of what it prints: nothing stands inside of a text: print it by itself"),
+            ("a: 1\n{{ image }}: 1", ", line 2 of what it prints: the key `a` is there twice"),
             ("a: {{ mark }}", ": a value with U+FDD0 or U+FDD1 cannot be printed"),
-            ("a: 1\n\u{fdd1}", ", line 2: it holds U+FDD0 or U+FDD1, which mark values: remove it"),
+            ("a: 1\n\u{fdd1}", ", line 2, column 1: it holds U+FDD0 or U+FDD1, which mark values: remove it"),
+            ("a: [", ", line 1 of what it prints: that is no YAML: "),
+            ("a: 1\nb: \u{e4}{{ 1 + }}", ", line 2, column 12: "),
             ("- {{ image }}", ": prints a document that is no mapping"),
             ("{{ image }}", ": prints a document that is no mapping"),
-            ("a: yes", ", line 1: `yes` without quotes is something else for kubectl: quote it"),
+            ("a: yes", ", line 1 of what it prints: `yes` without quotes is something else for kubectl: quote it"),
             (
                 "a: 1\n{% set x %}{{ image }}{% endset %}",
-                ", line 2: `{% set %}` cannot be used: what it captures holds no values yet; write the text where it is to be, or \
+                ", line 2, column 4: `{% set %}` cannot be used: what it captures holds no values yet; write the text where it is to be, or \
                  `{% set x = … %}`",
             ),
         ] {
-            assert_eq!(wrong(source, x()), message, "{source}");
+            let told = wrong(source, x());
+            assert!(told.starts_with(message) && (told == message || message.ends_with(": ")), "{source}: {told}");
         }
         for source in [
             "{% macro a() %}{% endmacro %}",
