@@ -78,6 +78,9 @@ manifests=(promises/*/cases/*/expected/requests/*/*/*/output/{,*/}*.yaml)
 modules=()
 for file in promises/*/cases/*/expected/infrastructure/*/*/main.tf; do modules+=("${file%/main.tf}"); done
 [ ${#modules[@]} -gt 0 ] || fail "there is no golden root module"
+# They are in organisations of others: the integration tests apply one.
+repositories=()
+for file in promises/*/cases/*/expected/infrastructure/*/*/*/main.tf; do repositories+=("${file%/main.tf}"); done
 
 work=$(mktemp -d)
 mkdir "$work/applied"
@@ -110,11 +113,12 @@ kubernetes() {
   node $tests/kubernetes/scalars.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath" promises/team "$namespace"
   TMPDIR=$work node $tests/kubernetes/platform.mjs "$namespace" promises/*/
   node $tests/kubernetes/manifests.mjs "${manifests[@]}"
+  node $tests/kubernetes/schedules.mjs "$namespace"
   node $tests/kubernetes/groups.mjs "${CARGO_TARGET_DIR:-target}/debug/goldpath"
 }
 
 terraform_and_gitea() {
-  node $tests/terraform/check-schema.mjs "${modules[@]}"
+  node $tests/terraform/check-schema.mjs "${modules[@]}" "${repositories[@]}"
   local module copy running=() is_wrong=""
   for module in "${modules[@]}"; do
     copy=$work/$(tr / . <<<"${module#promises/}")

@@ -11,6 +11,7 @@ use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -229,15 +230,15 @@ impl ServiceAccount {
         }
     }
 
-    /// Sets a label of an object.
+    /// Sets labels and annotations of an object: `metadata` is merged with its own.
     ///
     /// # Errors
     /// As of [`Self::list`].
-    pub fn label(&self, resource: &Resource, namespace: &str, name: &str, key: &str, value: &str) -> Result<()> {
+    pub fn mark(&self, resource: &Resource, namespace: &str, name: &str, metadata: &Value) -> Result<()> {
         let what = format!("{resource} {namespace}/{name}");
         let answer = self.call(&Call {
             verb: "patch",
-            body: Some(serde_json::json!({"metadata": {"labels": {key: value}}})),
+            body: Some(serde_json::json!({"metadata": metadata})),
             path: format!("{}/{name}", resource.path(Some(namespace))),
             query: Vec::new(),
             missing: format!("there is no {what} any more"),

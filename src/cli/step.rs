@@ -228,7 +228,7 @@ fn deliver(Pipeline { folders, config, dry_run }: &Pipeline) -> Result<Vec<Strin
     }
     let tracked = track::run(folders, config.as_ref(), action, now)?;
     let rolled = match (&config, ServiceAccount::find(Path::new(SERVICE_ACCOUNT))) {
-        (Ok(config), Some(account)) => rollout::roll(folders, config, account)?,
+        (Ok(config), Some(account)) => rollout::roll(folders, config, account, now)?,
         _ => Vec::new(),
     };
     Ok([committed.lines(false), tracked.lines(), rolled].concat())

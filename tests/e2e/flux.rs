@@ -65,7 +65,10 @@ pub fn flux_brings_an_application_to_every_cluster_and_out_of_them(world: &World
     let component = with(component, &runs);
     let other = with(json!({"name": "work", "type": "worker"}), &runs);
     let edit = |version: &str, components: Value, names: &[&str]| {
-        let instance = |name: &&str| json!({"environment": name, "image": image, "version": version});
+        let instance = |name: &&str| match name.strip_suffix(" off") {
+            Some(name) => json!({"environment": name, "enabled": false}),
+            None => json!({"environment": name, "image": image, "version": version}),
+        };
         let instances: Vec<_> = names.iter().map(instance).collect();
         shop.apply(&json!({"team": id, "components": components, "instances": instances}));
         shop.delivered();
@@ -107,8 +110,11 @@ pub fn flux_brings_an_application_to_every_cluster_and_out_of_them(world: &World
     // A component that is off, an instance that is off, and one that is taken out.
     edit("2", json!([component(json!({"enabled": false})), other]), &["e2e-two", "e2e-one"]);
     flux.wait("one component", || in_one.names("apps/v1", "deployments") == ["work"]);
+    edit("2", json!([other]), &["e2e-two", "e2e-one off"]);
+    flux.wait("no component", || in_one.names("apps/v1", "deployments").is_empty());
+    assert!(!in_one.names("v1", "resourcequotas").is_empty(), "what it may have stays as it was");
     edit("2", json!([other]), &["e2e-two"]);
-    flux.wait("nothing", || in_one.names("apps/v1", "deployments").is_empty());
+    flux.wait("nothing", || in_one.names("v1", "resourcequotas").is_empty());
     let left = world.kubernetes.get(&format!("/api/v1/namespaces/{}", in_one.name)).unwrap();
     assert_eq!(left["status"]["phase"], "Active", "what people have in it stays");
     assert_eq!(shop.get().unwrap()["status"]["left"][0]["namespace"], in_one.name.as_str());

@@ -142,6 +142,18 @@ pub fn an_application_reaches_every_cluster(world: &World) {
         it["status"]["applications"] == json!({"current": 1, "behind": 0, "wrong": []})
     });
 
+    // While it is wrong, it counts as it was last accepted.
+    let mut wrong = spec(&["a", "b"], "restricted", 5);
+    wrong["promotesFrom"] = "nowhere".into();
+    environment.apply(&wrong);
+    environment.wait(90, "to be refused", |it| condition(it, "Rendered")["reason"] == "RequestWrong");
+    application("shop", "2").delivered();
+    let is_there = || {
+        let text = world.text_of_state(&found);
+        (text.contains("registry.example.com/shop:2") && text.contains("enforce: baseline")).then_some(())
+    };
+    until(60, || "the new version, by what was accepted".to_owned(), is_there);
+
     // A cluster that is taken out is emptied, and its Destination goes last.
     environment.apply(&spec(&["a"], "baseline", 5));
     until(120, || "the cluster to be empty".to_owned(), || files("b").is_empty().then_some(()));

@@ -18,6 +18,8 @@ use crate::text::count;
 use crate::violation::Violation;
 use crate::waves::{User, plan};
 use anyhow::{Context, Result, anyhow};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +27,9 @@ use std::time::Duration;
 
 /// By this label Kratix runs the Pipelines of a request again.
 const MANUAL: &str = "kratix.io/manual-reconciliation";
+/// When it was last asked to: Kratix takes the label off before its status says that they run, a second later and more.
+const ASKED: &str = "goldpath.dev/asked";
+const ASKED_FOR: SignedDuration = SignedDuration::from_secs(30);
 const PAUSED: &str = "kratix.io/paused";
 const SUSPENDED: &str = "kratix.io/workflow-suspended";
 
@@ -33,21 +38,21 @@ const SUSPENDED: &str = "kratix.io/workflow-suspended";
 ///
 /// # Errors
 /// A broken contract: no request, a status that cannot be written.
-pub(super) fn roll(folders: &Folders, config: &Config, account: ServiceAccount) -> Result<Vec<String>> {
+pub(super) fn roll(folders: &Folders, config: &Config, account: ServiceAccount, now: Timestamp) -> Result<Vec<String>> {
     let object = folders.read_object()?;
     let used = promise::of(&object).filter(|promise| !promise.used_by.is_empty());
     let Some((need, promise)) = need_of(&object).zip(used) else { return Ok(Vec::new()) };
     let (batch, pause) = (promise.pace)(object.get("spec").unwrap_or(&object));
     let mut status = folders.read_status()?;
     let cluster = Cluster { account, config: Some(config) };
-    match look(&object, &need, &cluster, config) {
+    match look(&object, &need, &cluster, config, now) {
         Ok(users) => {
             let wave = plan(&users, batch);
             let mut next = wave.next.clone();
             if wave.is_over && is_rendered_otherwise(&object, &status, &cluster, config)? {
                 next.push(promise::read(&object).map_err(|_| anyhow!("the request has no identity"))?.identity);
             }
-            let failed = ask(&next, &cluster.account).err();
+            let failed = ask(&next, &cluster.account, now).err();
             let progress = wave.progress;
             status.extra.insert("applications".to_owned(), serde_json::to_value(&progress)?);
             let said = progress.summary();
@@ -86,7 +91,7 @@ fn is_rendered_otherwise(object: &Node, status: &Status, cluster: &Cluster<'_>, 
 
 /// All that refer to a request, and how each is with what is true of it now: one after the other, so that no more than one is
 /// held.
-fn look(object: &Node, need: &Need, cluster: &Cluster<'_>, config: &Config) -> Result<Vec<User>> {
+fn look(object: &Node, need: &Need, cluster: &Cluster<'_>, config: &Config, now: Timestamp) -> Result<Vec<User>> {
     let own = Need::Request { kind: need.kind().clone(), id: need.id().to_owned() };
     let found = Answer::Found(vec![Arc::new(object.clone())]);
     let source = Remembered { source: cluster, known: RefCell::new(BTreeMap::from([(own.clone(), found)])) };
@@ -99,7 +104,7 @@ fn look(object: &Node, need: &Need, cluster: &Cluster<'_>, config: &Config) -> R
             if uses(&user, &own)
                 && let Ok(request) = promise::read(&user)
             {
-                users.push(judge(&user, request.identity, &reference, &digest, &source, config)?);
+                users.push(judge(&user, request.identity, &reference, &digest, &source, config, now)?);
             }
             Ok(())
         })?;
@@ -114,10 +119,13 @@ fn judge(
     digest: &str,
     source: &dyn Source,
     config: &Config,
+    now: Timestamp,
 ) -> Result<User> {
     let status = Status::of_object(user.get("status"));
     let label = |key: &str| user.at("metadata.labels").and_then(|labels| labels.get(key)).and_then(Node::as_str);
     let run = last_run(user);
+    let asked = user.at("metadata.annotations").and_then(|annotations| annotations.get(ASKED)?.as_str()?.parse().ok());
+    let is_just_asked = asked.is_some_and(|asked: Timestamp| now.duration_since(asked) < ASKED_FOR);
     let is_refused = status.conditions.iter().find(|condition| condition.r#type == "Delivered");
     let is_refused = is_refused.filter(|condition| condition.status == "False" && condition.reason != DELIVERING);
     let mut judged = User {
@@ -128,6 +136,7 @@ fn judge(
         is_held: label(PAUSED) == Some("true") || user.at("metadata.deletionTimestamp").is_some(),
         fault: is_refused.filter(|condition| condition.reason == "RequestWrong").map(|c| c.message.clone()),
     };
+    judged.is_at_work |= is_just_asked && !judged.is_current;
     if judged.is_current && run == Run::Failed {
         judged.fault = Some("its Pipelines have failed: see its Jobs".to_owned());
     }
@@ -164,10 +173,11 @@ fn last_run(user: &Node) -> Run {
     }
 }
 
-fn ask(next: &[Identity], account: &ServiceAccount) -> Result<()> {
+fn ask(next: &[Identity], account: &ServiceAccount, now: Timestamp) -> Result<()> {
+    let mark = json!({"labels": {MANUAL: "true"}, "annotations": {ASKED: now.to_string()}});
     next.iter().try_for_each(|request| {
         let promise = find(request.kind.as_str()).map_err(|refusal| anyhow!("{}", refusal.message))?;
-        account.label(&promise.address(), request.namespace.as_str(), request.name.as_str(), MANUAL, "true")
+        account.mark(&promise.address(), request.namespace.as_str(), request.name.as_str(), &mark)
     })
 }
 

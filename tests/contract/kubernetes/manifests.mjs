@@ -17,7 +17,8 @@ const fault = (file, message) => {
 };
 
 const namespaces = new Set(objects.map(({ object }) => (object.kind === 'Namespace' ? object.metadata.name : object.metadata.namespace)));
-const made = [...namespaces].map(name => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { [LABEL]: 'true' } } }));
+// Kubernetes' own are in every cluster.
+const made = [...namespaces].filter(name => !name.startsWith('kube-')).map(name => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { [LABEL]: 'true' } } }));
 // Not `apply`: a namespace that is there already is somebody's.
 if (made.length > 0) await must(['create', '-f', '-'], list(made));
 
