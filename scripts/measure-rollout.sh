@@ -2,7 +2,7 @@
 # Measures the step `deliver` of an Environment that many Applications name: objects in a real API server, without Kratix.
 # It lists all of them, and renders each with what is true now. The goal for 2,000 is under 5 s and 64 MiB.
 #   scripts/measure-rollout.sh [COUNT] [RUNS]
-# Needs KUBECONFIG of an API server that has no kinds of Goldpath, and root, to give the step the account that a Pod has.
+# Needs KUBECONFIG of an API server that has nothing of Goldpath's (it ends where there is something), and root, to give the step the account that a Pod has.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,9 +12,13 @@ work=$(mktemp -d)
 ln -s "$binaries/goldpath" "$work/deliver"
 clear() {
   kubectl delete --ignore-not-found --wait=false crd {teams,environments,applications}.platform.kratix.io
-  kubectl delete --ignore-not-found --wait=false namespace goldpath-system platform people
+  kubectl delete --ignore-not-found namespace goldpath-system platform people
   kubectl delete --ignore-not-found clusterrolebinding goldpath-measure
 } >/dev/null
+if kubectl get namespace -o name | grep -qE '/(goldpath-system|platform|people)$' || kubectl get crd -o name | grep -qE '/(teams|environments|applications)\.platform'; then
+  echo "there is something of Goldpath's in this cluster: this would remove it" >&2
+  exit 1
+fi
 trap 'clear; rm -rf "$work"' EXIT
 
 # A request's status comes with it here: nobody else writes it.
@@ -39,7 +43,9 @@ done
 object() { # KIND
   cat "$work/$1.yaml"
   echo status:
-  sed 's/^/  /' "$work/workspace/requests/$1"/*/*/metadata/status.yaml
+  # And as it is when Kratix has run its Pipelines.
+  sed 's/^conditions:$/&\n- {type: ConfigureWorkflowCompleted, status: "True", reason: PipelinesExecutedSuccessfully, message: "", lastTransitionTime: "2026-01-01T00:00:00Z"}/' \
+    "$work/workspace/requests/$1"/*/*/metadata/status.yaml | sed 's/^/  /'
 }
 {
   object team
@@ -58,7 +64,9 @@ printf platform >"$work/account/namespace"
 server=$(kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}')
 address=${server#https://}
 once() {
-  kubectl label applications --all --namespace people kratix.io/manual-reconciliation- >/dev/null
+  # As if nobody had been asked.
+  kubectl label application a1 --namespace people kratix.io/manual-reconciliation- >/dev/null
+  kubectl annotate application a1 --namespace people goldpath.dev/asked- >/dev/null
   # shellcheck disable=SC2016 # another shell's
   env KRATIX_INPUT="$work/kratix/input" KRATIX_OUTPUT="$work/kratix/output" KRATIX_METADATA="$work/kratix/metadata" \
     KUBERNETES_SERVICE_HOST="${address%:*}" KUBERNETES_SERVICE_PORT="${address##*:}" \

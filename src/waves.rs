@@ -41,8 +41,11 @@ pub struct Progress {
     pub current: usize,
     /// How many are not yet.
     pub behind: usize,
-    /// Those that cannot be, or are not well: each with why; the first fifty.
+    /// Those that cannot be, or are not well, each with why: the first fifty.
     pub wrong: Vec<String>,
+    /// How many these are.
+    #[serde(skip)]
+    pub wrong_in_all: usize,
 }
 
 /// As many as a status tells by name.
@@ -54,6 +57,7 @@ pub fn plan(users: &[User], batch: usize) -> Wave {
     let mut is_stopped = false;
     for user in users {
         if let Some(why) = &user.fault {
+            wave.progress.wrong_in_all += 1;
             if wave.progress.wrong.len() < TOLD {
                 wave.progress.wrong.push(format!("{}: {why}", user.request));
             }
@@ -86,12 +90,10 @@ impl Progress {
     pub fn summary(&self) -> Option<String> {
         let wrong = match self.wrong.as_slice() {
             [] => String::new(),
-            [first, others @ ..] => {
-                let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
-                format!("; not well with it: {first}{more}")
-            }
+            [first] => format!("; not well with it: {first}"),
+            [first, ..] => format!("; not well with it: {first} (and {} more)", self.wrong_in_all - 1),
         };
-        let all = self.current + self.behind;
+        let all = self.current + self.behind + self.wrong_in_all;
         (self.behind > 0 || !self.wrong.is_empty())
             .then(|| format!("{} of {all} Applications have it{wrong}", self.current))
     }
@@ -149,7 +151,7 @@ mod tests {
         assert_eq!((wave.next.len(), wave.is_over, wave.progress.wrong.len()), (0, true, 50));
         assert_eq!(
             wave.progress.summary().unwrap(),
-            "0 of 0 Applications have it; not well with it: Application people/a0: too many replicas (and 49 more)"
+            "0 of 60 Applications have it; not well with it: Application people/a0: too many replicas (and 59 more)"
         );
     }
 

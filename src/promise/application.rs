@@ -121,11 +121,11 @@ fn generate(request: &Request<'_>, known: &Known, config: &Config) -> Result<Out
             }
         };
         if object.at("metadata.deletionTimestamp").is_some() && !had(request, environment) {
-            let refusal = Refusal::new("deleting", format!("the Environment {} is being deleted", quote(environment)));
+            let refusal = Refusal::new("deleting", format!("{} is being deleted", quote(environment)));
             check.fault(span, "", refusal.help("name another"));
         }
         if found.teams.as_ref().is_some_and(|teams| !teams.contains(&spec.team)) {
-            let message = format!("the Team {} may not deploy to {}", quote(spec.team.as_str()), quote(environment));
+            let message = format!("{} is not for the Team {}", quote(environment), quote(spec.team.as_str()));
             let refusal = Refusal::new("no-right", message);
             check.fault(span, "", refusal.help("have the Team added to `teams` of that Environment"));
         }
@@ -208,7 +208,7 @@ fn find_team(request: &Request<'_>, id: &TeamId, known: &Known, config: &Config)
     Err(match lets_nobody {
         true => {
             let message = format!(
-                "the Team {} lets no request of the namespace {} name it",
+                "{} is a Team that no request of the namespace {} may name",
                 quote(id.as_str()),
                 quote(namespace)
             );
@@ -216,7 +216,7 @@ fn find_team(request: &Request<'_>, id: &TeamId, known: &Known, config: &Config)
                 "have `requestNamespaces: [{namespace}]` added to that Team, or put the request where the Team is"
             ))
         }
-        false => Refusal::new(RULE, format!("the Team {} has not got its id yet", quote(id.as_str())))
+        false => Refusal::new(RULE, format!("{} is the id of a Team that has not got it yet", quote(id.as_str())))
             .help("it is tried again by itself: the Team's status says what it waits for"),
     })
 }
@@ -282,7 +282,7 @@ fn clusters_of<'e>(site: &Where<'e>, check: &mut Check<'_>) -> Vec<&'e environme
     let Some(chosen) = &instance.clusters else {
         if environment.clusters.is_empty() {
             let span = node.get("environment").unwrap_or(node).span;
-            let refusal = Refusal::new("unknown-cluster", format!("the Environment {} has no cluster", quote(name)));
+            let refusal = Refusal::new("unknown-cluster", format!("{} has no cluster", quote(name)));
             check.fault(span, "", refusal.help("have one added, or take the instance out"));
         }
         return environment.clusters.iter().collect();

@@ -76,10 +76,8 @@ pub(super) fn look_up<'k>(
     };
     match accepted(object, config).and_then(|spec| request::parse(spec).ok()) {
         Some(spec) => Ok((object, spec)),
-        None => {
-            Err(Refusal::new(RULE, format!("the Environment {} is wrong itself, and was never accepted", quote(name)))
-                .help("have it put right first: its status says what is wrong"))
-        }
+        None => Err(Refusal::new(RULE, format!("{} is wrong itself, and was never accepted", quote(name)))
+            .help("have it put right first: its status says what is wrong")),
     }
 }
 

@@ -63,7 +63,7 @@ pub fn sixty_applications_follow_their_environment_in_waves(world: &World) {
     assert!(seen.runs.is_empty(), "{:?}", seen.runs);
     let wrong = seen.shown["wrong"].as_array().unwrap();
     assert_eq!((wrong.len(), &seen.shown["current"]), (50, &json!(0)), "{}", seen.shown);
-    assert!(wrong[0].as_str().unwrap().contains("may not deploy to `e2e-waves`"), "{}", wrong[0]);
+    assert!(wrong[0].as_str().unwrap().contains("`e2e-waves` is not for the Team"), "{}", wrong[0]);
     assert!(seen.message.contains("a00") && seen.message.contains("and 59 more"), "{}", seen.message);
 
     // What makes some of them wrong, and leaves others as they are, reaches the rest.

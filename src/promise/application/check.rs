@@ -308,7 +308,8 @@ pub(super) fn check_security(security: &Security, site: &Site<'_>, at: At<'_>) {
         );
     }
     let forbids = |what: String| {
-        let message = format!("Pod Security `{}` of {} forbids {what}", standard.as_str(), quote(site.name));
+        let message =
+            format!("asks for {what}, which Pod Security `{}` of {} forbids", standard.as_str(), quote(site.name));
         Refusal::new("pod-security", message).help("leave it out there")
     };
     if as_root && standard == PodSecurity::Restricted {
