@@ -18,6 +18,7 @@ pub mod file_tree;
 pub mod template;
 pub mod violation;
 
+pub mod compose;
 pub mod diff;
 mod fields;
 mod object_template;
