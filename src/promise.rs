@@ -164,11 +164,13 @@ pub const NAME: &str = "metadata.name";
 /// The key of a request's status under which it is kept as it was last accepted, for who refers to it.
 pub const ACCEPTED: &str = "accepted";
 
-/// The spec of a request that others refer to, as it is, or if that is wrong, as it was last accepted.
+/// The spec of a request that others refer to, as it was last accepted: what it says now may be wrong by what only its own run
+/// finds out. Of one that keeps no such thing, or that nobody has run, as it is, if nothing is wrong with that.
 pub fn accepted<'n>(object: &'n Node, config: &Config) -> Option<&'n Node> {
     let promise = of(object)?;
     let is_right = |spec: &&Node| (promise.check)(spec, config).is_empty();
-    object.get("spec").filter(is_right).or_else(|| object.at("status")?.get(ACCEPTED).filter(is_right))
+    let kept = object.at("status").and_then(|status| status.get(ACCEPTED)).filter(is_right);
+    kept.or_else(|| object.get("spec").filter(is_right))
 }
 
 /// The digest of what of a request counts for those that refer to it, which they keep: as it was last accepted.
@@ -322,6 +324,23 @@ mod tests {
     use super::*;
     use crate::known::Nobody;
     use std::fs;
+
+    #[test]
+    fn others_go_by_what_was_accepted() {
+        let counts = |spec: &str, status: &str| {
+            let text = format!("kind: Environment\nspec: {spec}\nstatus: {status}\n");
+            let object = crate::document::parse(text.as_bytes()).unwrap().remove(0);
+            accepted(&object, &Config::default()).map(|spec| to_json(spec)["promotesFrom"].clone())
+        };
+        let cluster = "clusters: [{name: a, stateStore: {kind: GitStateStore, name: a}}]";
+        let [new, old] = ["new", "old"].map(|above| format!("{{{cluster}, promotesFrom: {above}}}"));
+        // Whether there is such an Environment, only its own run finds out.
+        assert_eq!(counts(&new, &format!("{{accepted: {old}}}")), Some("old".into()));
+        assert_eq!(counts(&new, "{}"), Some("new".into()));
+        assert_eq!(counts(&new, "{accepted: {clusters: 1}}"), Some("new".into()));
+        assert_eq!(counts("{clusters: 1}", &format!("{{accepted: {old}}}")), Some("old".into()));
+        assert_eq!(counts("{clusters: 1}", "{}"), None);
+    }
 
     #[test]
     fn what_nobody_can_look_for_may_be_in_use() {

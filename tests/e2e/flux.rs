@@ -66,7 +66,7 @@ pub fn flux_brings_an_application_to_every_cluster_and_out_of_them(world: &World
     let other = with(json!({"name": "work", "type": "worker"}), &runs);
     let edit = |version: &str, components: Value, names: &[&str]| {
         let instance = |name: &&str| match name.strip_suffix(" off") {
-            Some(name) => json!({"environment": name, "enabled": false}),
+            Some(name) => json!({"environment": name, "image": image, "version": version, "enabled": false}),
             None => json!({"environment": name, "image": image, "version": version}),
         };
         let instances: Vec<_> = names.iter().map(instance).collect();
