@@ -112,9 +112,9 @@ pub fn flux_brings_an_application_to_every_cluster_and_out_of_them(world: &World
     flux.wait("one component", || in_one.names("apps/v1", "deployments") == ["work"]);
     edit("2", json!([other]), &["e2e-two", "e2e-one off"]);
     flux.wait("no component", || in_one.names("apps/v1", "deployments").is_empty());
-    assert!(!in_one.names("v1", "resourcequotas").is_empty(), "what it may have stays as it was");
+    assert!(!in_one.names("v1", "limitranges").is_empty(), "what it may have stays as it was");
     edit("2", json!([other]), &["e2e-two"]);
-    flux.wait("nothing", || in_one.names("v1", "resourcequotas").is_empty());
+    flux.wait("nothing", || in_one.names("v1", "limitranges").is_empty());
     let left = world.kubernetes.get(&format!("/api/v1/namespaces/{}", in_one.name)).unwrap();
     assert_eq!(left["status"]["phase"], "Active", "what people have in it stays");
     assert_eq!(shop.get().unwrap()["status"]["left"][0]["namespace"], in_one.name.as_str());
