@@ -6,7 +6,7 @@
 
 use crate::text::Span;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, options};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 /// The longest source that is read, in bytes: etcd refuses an object over 1.5 MiB, and the
@@ -48,6 +48,25 @@ pub enum Value {
     List(Vec<Node>),
     /// A mapping in the order written, without duplicate keys.
     Map(Vec<(Key, Node)>),
+}
+
+/// What is laid over others.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    /// The documents.
+    pub documents: Vec<Node>,
+    /// How values are merged that say so, by where each begins.
+    pub tags: HashMap<usize, MergeTag>,
+}
+
+/// How a value is merged with that of a file before
+/// (<https://github.com/compose-spec/compose-spec/blob/main/13-merge.md>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeTag {
+    /// `!reset`: what was there goes.
+    Reset,
+    /// `!override`: it takes the place of what was there.
+    Override,
 }
 
 /// A mapping's key: its text, also where it reads as a number or boolean.
@@ -169,7 +188,21 @@ pub fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {
 
 /// All documents of a source of YAML; those that hold only comments or nothing are left out.
 pub fn parse(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
-    parse_as(source, false)
+    parse_as(source, Dialect::Kubectl).map(|layer| layer.documents)
+}
+
+/// As [`parse`], of a file that is laid over others: with aliases, merge keys, `!reset` and `!override`. What an alias stands for
+/// has its places where it is written, and counts each time; so does what has an anchor.
+pub fn parse_layer(source: &[u8]) -> Result<Layer, Unreadable> {
+    parse_as(source, Dialect::Layer)
+}
+
+/// What is taken beside what every reader takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Kubectl,
+    Json,
+    Layer,
 }
 
 /// As [`parse`], of a file as kubectl reads one: what begins with `{` is JSON, one object or several.
@@ -180,7 +213,7 @@ pub fn parse_file(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
     }
 }
 
-fn parse_as(source: &[u8], is_json: bool) -> Result<Vec<Node>, Unreadable> {
+fn parse_as(source: &[u8], dialect: Dialect) -> Result<Layer, Unreadable> {
     if source.len() > MAX_BYTES {
         let message = format!("more than {} MiB of input", MAX_BYTES >> 20);
         return refuse(message, "Kubernetes takes no object that large; split it", None);
@@ -196,16 +229,24 @@ fn parse_as(source: &[u8], is_json: bool) -> Result<Vec<Node>, Unreadable> {
         emit_comments: false,
         disallow_directives: true,
     };
-    let mut loader =
-        Loader { text, is_json, open: Vec::new(), documents: Vec::new(), nodes: 0, begun: 0, closed: Vec::new() };
+    let mut loader = Loader {
+        text,
+        dialect,
+        open: Vec::new(),
+        layer: Layer::default(),
+        nodes: 0,
+        begun: 0,
+        closed: Vec::new(),
+        anchored: HashMap::new(),
+    };
     for event in Parser::new_from_str_with_options(text, limits) {
         let (event, span) = event.or_else(explain)?;
         loader.take(event, span)?;
     }
-    if !is_json {
+    if dialect != Dialect::Json {
         loader.refuse_tabs()?;
     }
-    Ok(loader.documents)
+    Ok(loader.layer)
 }
 
 /// JSON objects one after the other; places are those in the source.
@@ -230,11 +271,11 @@ fn parse_objects(source: &[u8]) -> Result<Vec<Node>, Unreadable> {
             span.column += if span.line == 1 { columns } else { 0 };
             span.line += lines;
         };
-        let documents = parse_as(&source[begin..end], true).map_err(|mut fault| {
+        let documents = parse_as(&source[begin..end], Dialect::Json).map_err(|mut fault| {
             fault.span.iter_mut().for_each(shift);
             fault
         })?;
-        for mut document in documents {
+        for mut document in documents.documents {
             document.each_span(&shift);
             all.push(document);
         }
@@ -255,35 +296,53 @@ struct Open {
     seen: HashMap<String, Span>,
     /// Whether it is in brackets, or in what is.
     is_flow: bool,
+    /// What stands before it.
+    marks: Marks,
+    /// Whether the key that comes next is a merge key.
+    is_merge: bool,
+    /// The mappings whose entries it has too, unless it has such keys itself.
+    merged: Vec<Node>,
+}
+
+/// The anchor and the tag of a node.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    anchor: usize,
+    tag: Option<MergeTag>,
 }
 
 struct Loader<'a> {
     text: &'a str,
-    is_json: bool,
+    dialect: Dialect,
     open: Vec<Open>,
-    documents: Vec<Node>,
+    layer: Layer,
     nodes: usize,
     /// How many documents have begun.
     begun: usize,
     /// Where texts and what is in brackets begin and end: tabs are no indentation there.
     closed: Vec<(usize, usize)>,
+    /// What has an anchor, by its number.
+    anchored: HashMap<usize, Node>,
 }
 
 impl Loader<'_> {
     fn take(&mut self, event: Event<'_>, place: granit_parser::Span) -> Result<(), Unreadable> {
         let mut span = span_of(place);
         if event.is_node() {
-            self.nodes += 1;
-            if self.nodes > MAX_NODES {
-                let message = format!("more than {MAX_NODES} values and keys");
-                return refuse(message, "split the file", Some(span));
+            self.count(1, span)?;
+        }
+        let tag = match (event.tag(), self.dialect) {
+            (None, _) => None,
+            (Some(tag), Dialect::Layer) if (tag.handle(), tag.suffix()) == ("!", "reset") => Some(MergeTag::Reset),
+            (Some(tag), Dialect::Layer) if (tag.handle(), tag.suffix()) == ("!", "override") => {
+                Some(MergeTag::Override)
             }
-        }
-        if event.tag().is_some() {
-            let span = place.tag_span().map_or(span, span_of);
-            let help = "leave it out; to make a value a string, put it in quotes";
-            return refuse("a tag is not supported", help, Some(span));
-        }
+            (Some(_), _) => {
+                let span = place.tag_span().map_or(span, span_of);
+                let help = "leave it out; to make a value a string, put it in quotes";
+                return refuse("a tag is not supported", help, Some(span));
+            }
+        };
         match event {
             Event::DocumentStart(is_explicit, _) => {
                 self.begun += 1;
@@ -297,12 +356,26 @@ impl Loader<'_> {
                     _ => Ok(()),
                 }
             }
+            Event::Alias(anchor) if self.dialect == Dialect::Layer => {
+                let Some(node) = self.anchored.get(&anchor).cloned() else {
+                    return refuse("an alias inside of what it stands for", "write the value out", Some(span));
+                };
+                self.count(size_of(&node), span)?;
+                if self.expects_key() {
+                    return refuse("an alias as a key", "write the key out", Some(span));
+                }
+                self.finish(node, Marks::default())
+            }
+            Event::UnresolvedAlias(name) if self.dialect == Dialect::Layer => {
+                let message = format!("there is no anchor {} above", crate::text::quote(&name));
+                refuse(message, "a text that begins with `*` needs quotes", Some(span))
+            }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 let message = "an alias is not supported";
                 let help = "write the value out; a text that begins with `*` needs quotes";
                 refuse(message, help, Some(span))
             }
-            Event::Scalar(text, style, ..) => {
+            Event::Scalar(text, style, anchor, _) => {
                 let plain = style == ScalarStyle::Plain;
                 // The parser hands an absent value over as `~`.
                 let absent = plain && span.start == span.end;
@@ -313,7 +386,7 @@ impl Loader<'_> {
                 if absent && self.open.is_empty() {
                     return Ok(());
                 }
-                if !self.is_json {
+                if self.dialect != Dialect::Json {
                     self.refuse_unknown_to_kubectl(style, span)?;
                 }
                 if !self.is_flow() {
@@ -323,10 +396,9 @@ impl Loader<'_> {
                     return self.take_key(text.into_owned(), span, plain, absent);
                 }
                 let value = if plain { plain_value(&text) } else { Value::String(text.into_owned()) };
-                self.finish(Node { value, span });
-                Ok(())
+                self.finish(Node { value, span }, Marks { anchor, tag })
             }
-            Event::SequenceStart(style, ..) => {
+            Event::SequenceStart(style, anchor, _) => {
                 if style == StructureStyle::Block {
                     // A list not indented under its key is reported at its first item.
                     let line = self.text[..span.start].rfind(['\n', '\r']).map_or(0, |at| at + 1);
@@ -337,21 +409,24 @@ impl Loader<'_> {
                         span.column = before.len();
                     }
                 }
-                self.start(Value::List(Vec::new()), style, span)
+                self.start(Value::List(Vec::new()), style, span, Marks { anchor, tag })
             }
-            Event::MappingStart(style, ..) => self.start(Value::Map(Vec::new()), style, span),
+            Event::MappingStart(style, anchor, _) => {
+                self.start(Value::Map(Vec::new()), style, span, Marks { anchor, tag })
+            }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { mut node, is_flow, .. }) = self.open.pop() {
-                    // The end of a block is noticed only where the next thing starts.
-                    if span.end > span.start {
-                        node.span.end = span.end;
-                    }
-                    if is_flow && !self.is_flow() {
-                        self.closed.push((node.span.start, node.span.end));
-                    }
-                    self.finish(node);
+                let Some(Open { mut node, is_flow, marks, merged, .. }) = self.open.pop() else { return Ok(()) };
+                // The end of a block is noticed only where the next thing starts.
+                if span.end > span.start {
+                    node.span.end = span.end;
                 }
-                Ok(())
+                if is_flow && !self.is_flow() {
+                    self.closed.push((node.span.start, node.span.end));
+                }
+                if let Value::Map(entries) = &mut node.value {
+                    merge(entries, merged);
+                }
+                self.finish(node, marks)
             }
             _ => Ok(()),
         }
@@ -415,7 +490,8 @@ impl Loader<'_> {
             let message = "a key is missing before `:`";
             return refuse(message, "write `key: value`", Some(span));
         }
-        if plain && name == "<<" {
+        let is_merge = plain && name == "<<";
+        if is_merge && self.dialect != Dialect::Layer {
             let message = "a merge key `<<` is not supported";
             return refuse(message, "write the keys out", Some(span));
         }
@@ -428,11 +504,12 @@ impl Loader<'_> {
             }
             let is_ambiguous = plain && is_ambiguous_key(&name);
             open.key = Some(Key { name, is_ambiguous, span });
+            open.is_merge = is_merge;
         }
         Ok(())
     }
 
-    fn start(&mut self, value: Value, style: StructureStyle, span: Span) -> Result<(), Unreadable> {
+    fn start(&mut self, value: Value, style: StructureStyle, span: Span, marks: Marks) -> Result<(), Unreadable> {
         if self.expects_key() {
             let message = "a list or mapping as a key";
             let help = "a key is a text; a value that begins with `{` or `[` needs quotes";
@@ -443,21 +520,83 @@ impl Loader<'_> {
         }
         let node = Node { value, span };
         let is_flow = self.is_flow() || style == StructureStyle::Flow;
-        self.open.push(Open { node, key: None, seen: HashMap::new(), is_flow });
+        self.open.push(Open {
+            node,
+            key: None,
+            seen: HashMap::new(),
+            is_flow,
+            marks,
+            is_merge: false,
+            merged: Vec::new(),
+        });
         Ok(())
     }
 
     /// Puts a finished node where it belongs.
-    fn finish(&mut self, node: Node) {
+    fn finish(&mut self, node: Node, marks: Marks) -> Result<(), Unreadable> {
+        self.layer.tags.extend(marks.tag.map(|tag| (node.span.start, tag)));
+        if marks.anchor != 0 && self.dialect == Dialect::Layer {
+            self.count(size_of(&node), node.span)?;
+            self.anchored.insert(marks.anchor, node.clone());
+        }
         let Some(parent) = self.open.last_mut() else {
-            return self.documents.push(node);
+            self.layer.documents.push(node);
+            return Ok(());
         };
-        parent.node.span.end = node.span.end;
+        parent.node.span.end = parent.node.span.end.max(node.span.end);
         match (&mut parent.node.value, parent.key.take()) {
+            (Value::Map(_), Some(_)) if parent.is_merge => parent.merged.extend(mappings(node)?),
             (Value::Map(entries), Some(key)) => entries.push((key, node)),
             (Value::List(items), _) => items.push(node),
             // Not reached: what stands where a key is expected becomes the key or is refused.
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Counts what is read, and what stands for something once more.
+    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Unreadable> {
+        self.nodes += nodes;
+        match self.nodes > MAX_NODES {
+            true => refuse(format!("more than {MAX_NODES} values and keys"), "split the file", Some(span)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// How many values and keys a node is.
+fn size_of(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(items) => items.iter().map(size_of).sum(),
+        Value::Map(entries) => entries.iter().map(|(_, value)| 1 + size_of(value)).sum(),
+        _ => 0,
+    }
+}
+
+/// What a merge key brings: one mapping, or several.
+fn mappings(node: Node) -> Result<Vec<Node>, Unreadable> {
+    let all = match node.value {
+        Value::List(items) => items,
+        _ => vec![node],
+    };
+    match all.iter().find(|node| !matches!(node.value, Value::Map(_))) {
+        Some(other) => {
+            let message = format!("`<<` brings in {}, and not a mapping", other.kind());
+            refuse(message, "write an alias of a mapping, as in `<<: *common`", Some(other.span))
+        }
+        None => Ok(all),
+    }
+}
+
+/// Adds what stands in others, the first of which wins.
+fn merge(entries: &mut Vec<(Key, Node)>, others: Vec<Node>) {
+    let mut known: HashSet<String> = match others.is_empty() {
+        true => return,
+        false => entries.iter().map(|(key, _)| key.name.clone()).collect(),
+    };
+    for other in others {
+        if let Value::Map(more) = other.value {
+            entries.extend(more.into_iter().filter(|(key, _)| known.insert(key.name.clone())));
         }
     }
 }
@@ -597,6 +736,57 @@ pub fn to_json(node: &Node) -> serde_json::Value {
 #[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_layer_has_aliases_merge_keys_and_two_tags() {
+        let read = |source: &str| {
+            let layer = parse_layer(source.as_bytes());
+            layer.map(|all| all.documents.iter().map(|it| to_json(it).to_string()).collect::<Vec<_>>().join(" "))
+        };
+        for (source, expected) in [
+            ("a: &x {b: 1}\nc: *x\nd: [*x, *x]\n", r#"{"a":{"b":1},"c":{"b":1},"d":[{"b":1},{"b":1}]}"#),
+            ("a: &x 1\nb: *x\nc: &x 2\nd: *x\n", r#"{"a":1,"b":1,"c":2,"d":2}"#),
+            ("x: &x {a: 1, b: 2}\ny:\n  b: 3\n  <<: *x\n  c: 4\n", r#"{"x":{"a":1,"b":2},"y":{"a":1,"b":3,"c":4}}"#),
+            (
+                "x: &x {a: 1}\ny: &y {a: 2, b: 2}\nz: {<<: [*x, *y]}\n",
+                r#"{"x":{"a":1},"y":{"a":2,"b":2},"z":{"a":1,"b":2}}"#,
+            ),
+            (
+                "x: &x {a: 1}\ny: &y {<<: *x, b: 2}\nz: {<<: *y}\n",
+                r#"{"x":{"a":1},"y":{"a":1,"b":2},"z":{"a":1,"b":2}}"#,
+            ),
+            ("a: {<<: {b: 1}}\n\"<<\": 2\n", r#"{"<<":2,"a":{"b":1}}"#),
+            ("a: !reset null\nb: !override [1]\nc: !reset\n", r#"{"a":null,"b":[1],"c":null}"#),
+            ("a: 1\n---\nb: 2\n", r#"{"a":1} {"b":2}"#),
+        ] {
+            assert_eq!(read(source).as_deref(), Ok(expected), "{source}");
+        }
+        for (source, told) in [
+            ("a: *x\n", "there is no anchor `x` above (line 1, column 4)"),
+            ("a: &x {b: *x}\n", "an alias inside of what it stands for (line 1, column 11)"),
+            ("a: {<<: 1}\n", "`<<` brings in a number, and not a mapping (line 1, column 9)"),
+            ("a: &x [1]\nb: {<<: [*x]}\n", "`<<` brings in a list, and not a mapping (line 1, column 7)"),
+            ("a: !!str 1\n", "a tag is not supported (line 1, column 4)"),
+            ("a: !other 1\n", "a tag is not supported (line 1, column 4)"),
+            ("a: &x k\n*x : 1\n", "an alias as a key (line 2, column 1)"),
+            ("a: 1\na: 2\n", "the key `a` is given twice (line 2, column 1)"),
+        ] {
+            assert_eq!(read(source).map_err(|fault| fault.to_string()), Err(told.to_owned()), "{source}");
+        }
+        let bomb = (0..40).fold("a0: &a0 [x]\n".to_owned(), |text, n| {
+            let alias = format!("*a{n}");
+            text + &format!("a{}: &a{} [{}]\n", n + 1, n + 1, vec![alias; 9].join(", "))
+        });
+        assert!(read(&bomb).is_err_and(|fault| fault.message.starts_with("more than 100000 values")));
+        let layer = parse_layer(b"a: !override {b: &x c}\nd: *x\ne: !reset\nf: !reset [1]\n").unwrap();
+        let tag_of = |name: &str| layer.tags.get(&layer.documents[0].get(name).unwrap().span.start).copied();
+        let tags = ["a", "d", "e", "f"].map(tag_of);
+        assert_eq!(tags, [Some(MergeTag::Override), None, Some(MergeTag::Reset), Some(MergeTag::Reset)]);
+        assert_eq!(layer.documents[0].get("d").unwrap().span.column, 21, "where it is written");
+        for source in ["a: &x 1\nb: *x\n", "a: {<<: {}}\n", "a: !reset 1\n"] {
+            assert!(parse(source.as_bytes()).is_err(), "{source}");
+        }
+    }
 
     /// The tree with every scalar and key as the source shows it.
     fn shape(source: &str) -> String {
