@@ -261,9 +261,10 @@ pub fn delivery(
         status: _,
     } = outputs;
     let journal = &status.goldpath.repositories;
-    // One that never had anything of the request is asked only before that goes.
+    // One that never had anything of the request is asked only before that goes, if the platform has it at all.
     let roles = roles_of(&request.identity);
-    let had = |role: &Role| task.action == Action::Delete || journal.contains_key(role.as_str());
+    let may_have = |role: &Role| task.action == Action::Delete && config.repositories.contains_key(role);
+    let had = |role: &Role| may_have(role) || journal.contains_key(role.as_str());
     for role in roles.iter().copied().filter(had) {
         repositories.entry(role).or_default();
     }

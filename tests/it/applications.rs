@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use crate::support::{binary, hostile};
+use goldpath::commit::{Task, delivery};
 use goldpath::config::Config;
 use goldpath::document::{Node, parse};
 use goldpath::known::{Answer, Known, Need, Source};
-use goldpath::outputs::{Outputs, Unrendered};
+use goldpath::outcome::{Action, Extent};
+use goldpath::outputs::{Outputs, Role, Unrendered};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -443,4 +445,21 @@ fn what_is_used_stays_until_it_is_not() {
     assert!(!output(destination), "nobody is there any more");
     let (code, told) = run(&["--delete", "team.yaml", "environment.yaml", "application.yaml"]);
     assert!(code == Some(0) && told.contains("3 deleted"), "{told}");
+}
+
+/// A platform that has no repository for infrastructure is not asked for one before an Application goes that has nothing there.
+#[test]
+fn what_never_was_anywhere_is_not_looked_for_there() {
+    let document = parse(request(&spec()).to_string().as_bytes()).unwrap().remove(0);
+    let request = goldpath::promise::read(&document).unwrap();
+    let task = Task { action: Action::Delete, extent: Extent::Whole, with_diff: false };
+    let roles = |status: Value| {
+        let status = serde_json::from_value(json!({"goldpath": {"repositories": status}})).unwrap();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let delivery = delivery(&Config::default(), &request, Outputs::nothing(), &status, task, now);
+        delivery.files.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(roles(json!({})), []);
+    assert_eq!(roles(json!({"catalog": {"files": 1}})), [Role::Catalog]);
+    assert_eq!(roles(json!({"catalog": {"files": 1}, "infrastructure": {"files": 4}})), Role::ALL);
 }

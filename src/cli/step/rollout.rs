@@ -11,7 +11,7 @@ use crate::generate_with;
 use crate::known::{Answer, Known, Need, Source};
 use crate::kratix::Folders;
 use crate::outputs::Unrendered;
-use crate::promise::{self, digest_of, find, need_of, users_of, uses};
+use crate::promise::{self, ACCEPTED, digest_of, find, need_of, users_of, uses};
 use crate::request::Identity;
 use crate::status::{DELIVERING, Status};
 use crate::text::count;
@@ -82,7 +82,10 @@ pub(super) fn roll(folders: &Folders, config: &Config, account: ServiceAccount, 
 /// Whether what those who refer to a request have now changes what it is rendered to.
 fn is_rendered_otherwise(object: &Node, status: &Status, cluster: &Cluster<'_>, config: &Config) -> Result<bool> {
     match generate_with(object, config, cluster) {
-        Ok((_, outputs)) => Ok(outputs.status.iter().any(|(key, value)| status.extra.get(key) != Some(value))),
+        // Its spec is no news of others: one that came back in another form must not have it run for ever.
+        Ok((_, outputs)) => {
+            Ok(outputs.status.iter().any(|(key, value)| key != ACCEPTED && status.extra.get(key) != Some(value)))
+        }
         // The next run says so.
         Err(Unrendered::Wrong(_) | Unrendered::Unknown(_)) => Ok(false),
         Err(Unrendered::Broken(error)) => Err(error),
