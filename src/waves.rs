@@ -66,7 +66,7 @@ pub fn plan(users: &[User], batch: usize) -> Wave {
             continue;
         }
         // It has what is true now with the first of its Pipelines, and is at work until the last has ended.
-        let counts = user.is_current || !user.stays && !user.is_held;
+        let counts = !user.is_held && (user.is_current || !user.stays);
         at_work += usize::from(user.is_at_work && counts);
         if user.is_current || user.stays {
             wave.progress.current += 1;
@@ -180,6 +180,13 @@ mod tests {
         users[2].is_current = true;
         let wave = plan(&users, 2);
         assert_eq!((wave.next, wave.is_over), (vec![users[3].request.clone()], false));
+        // One that is being deleted may be at work for long.
+        users[2].is_at_work = true;
+        users[2].is_held = true;
+        users[1].is_current = true;
+        users[1].is_at_work = false;
+        users[3].is_current = true;
+        assert!(plan(&users, 2).is_over);
         let held = plan(&users[..1], 2);
         assert_eq!((held.next.len(), held.is_over, held.progress.behind), (0, true, 1));
     }
