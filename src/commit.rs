@@ -7,7 +7,7 @@ use crate::config::{Config, Loaded};
 use crate::kratix::Folders;
 use crate::outcome::{Action, Cause, Delivery, Extent, Outcome, PullRequest, PullRequestState, Undelivered, short};
 use crate::outputs::{Outputs, Role};
-use crate::promise::{id_field, roles_of};
+use crate::promise::{find, id_field, roles_of};
 use crate::render::{refuse, wait};
 use crate::repository::{deliver, let_others_claim, module_of};
 use crate::request::Request;
@@ -142,6 +142,9 @@ fn run_with(
         .flat_map(|(_, delivery)| &delivery.files)
         .filter_map(|(role, files)| Some((*role, module_of(*role, &request.identity, files.paths())?)))
         .collect();
+    // A repository of its own is not of every Application: one that never was there goes without a word.
+    let is_repository = find(request.identity.kind.as_str()).is_ok_and(|promise| promise.is_repository);
+    let may_lack = |role: Role| is_repository && role.has_root_modules();
     let delivered = before.conditions.iter().find(|condition| condition.r#type == "Delivered");
     if let Ok((config, delivery)) = &prepared
         && task.extent == Extent::Whole
@@ -151,8 +154,11 @@ fn run_with(
     }
     let result = match prepared {
         Ok((config, delivery)) => {
-            let done = |role, outcome| {
-                if !dry_run {
+            let done = |role: Role, outcome: Outcome| {
+                let holds_nothing = outcome.files == 0 && outcome.changes.is_empty() && outcome.pull_request.is_none();
+                let had_nothing = !status.goldpath.repositories.contains_key(role.as_str());
+                let is_news = !(may_lack(role) && holds_nothing && had_nothing);
+                if !dry_run && is_news {
                     // Remembered at once, for the run that comes after one that was killed.
                     journal(&mut status, role, &outcome, modules.get(&role).cloned());
                     folders.write_status(&status)?;
@@ -329,12 +335,9 @@ pub fn explain_edited(role: Role, pull: &PullRequest) -> Option<String> {
     })
 }
 
-/// Remembers what a repository holds, or has held.
+/// Remembers what a repository holds.
 fn journal(status: &mut Status, role: Role, outcome: &Outcome, module: Option<String>) {
     let before = status.goldpath.repositories.remove(role.as_str());
-    if before.is_none() && outcome.files == 0 && outcome.changes.is_empty() && outcome.pull_request.is_none() {
-        return;
-    }
     let delivered = Delivered {
         commit: outcome.commit.clone(),
         files: outcome.files,
