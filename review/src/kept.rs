@@ -4,8 +4,8 @@ use goldpath::file_tree::{FileTree, RelativePath};
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, Body};
 
-/// The file that lets go of what stays.
-const KEPT: &str = "goldpath_kept.tf";
+/// What the file begins with that lets go of what stays.
+const KEPT: &str = "goldpath_kept";
 
 /// What is planned instead of the files of a root module that is removed, where resources of it have `prevent_destroy`: these
 /// leave the state, and stay as they are; all else is destroyed. (To destroy them all would be an error to Terraform, so that
@@ -21,13 +21,18 @@ pub fn without_kept(files: &FileTree) -> Option<FileTree> {
     }
     let removed =
         |name: &String| format!("removed {{\n  from = {name}\n\n  lifecycle {{\n    destroy = false\n  }}\n}}\n");
-    left.insert(RelativePath::parse(KEPT).ok()?, kept.iter().map(removed).collect::<String>());
+    let mut file = RelativePath::parse(&format!("{KEPT}.tf")).ok()?;
+    while left.get(&file).is_some() {
+        file = RelativePath::parse(&file.as_str().replace(".tf", "_.tf")).ok()?;
+    }
+    left.insert(file, kept.iter().map(removed).collect::<String>());
     (!kept.is_empty()).then_some(left)
 }
 
 fn is_kept(resource: &Block) -> bool {
     let lifecycle = resource.body.get_blocks("lifecycle").find_map(|block| block.body.get_attribute("prevent_destroy"));
-    lifecycle.is_some_and(|attribute| matches!(&attribute.value, Expression::Bool(kept) if *kept.value()))
+    // Terraform takes `"true"` and `(true)` too.
+    lifecycle.is_some_and(|attribute| !matches!(&attribute.value, Expression::Bool(kept) if !*kept.value()))
 }
 
 #[cfg(test)]

@@ -295,6 +295,9 @@ mod tests {
         case.plan["prior_state"] = Value::Null;
         let make = |kind: &str, after| change(Action::Create, &format!("{kind}.x"), Value::Null, after);
         let protection = "gitea_repository_branch_protection";
+        let refers = json!({"name": {"references": ["gitea_repository.x.name", "gitea_repository.x"]}});
+        let code = json!([{"address": format!("{protection}.x"), "expressions": refers}]);
+        case.plan["configuration"]["root_module"]["resources"] = code;
         let both = |organization: &str, name: &str| {
             let after = json!({"username": organization, "name": name, "private": true});
             [make("gitea_repository", after.clone()), make(protection, after)]
@@ -307,6 +310,10 @@ mod tests {
             both(organization, name).into_iter().for_each(|other| assert_eq!(case.found(other), denied));
         }
         assert_eq!(case.found(make("gitea_team", json!({"organisation": "alpha", "name": "shop"}))), denied);
+        // Of a repository that is there already, whose it may be, by its name alone.
+        let forged = json!({"username": "alpha", "name": "shop"});
+        let forged = change(Action::Create, &format!("{protection}.forged"), Value::Null, forged);
+        assert_eq!(case.found(forged), denied);
         let organization = case.found(make("gitea_org", json!({"name": "shop"})));
         assert_eq!(organization, rules([(Severity::NeedsOwner, "organization")]));
         let renamed = |before: &str, after: &str| {

@@ -178,12 +178,16 @@ fn check_repository(spec: &ApplicationSpec, check: &mut Check<'_>) {
         check.fault(span, "", refusal.help("give the `url` of one that is there, or have one made: `create: true`"));
     }
     let Some(url) = repository.url.as_ref().map(|url| url.as_str()) else { return };
-    if !url.starts_with("https://") || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    let is_right = reqwest::Url::parse(url).is_ok_and(|url| {
+        url.scheme() == "https" && url.has_host() && url.username().is_empty() && url.password().is_none()
+    });
+    if !is_right || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
         let span = check.spec.at("repository.url").unwrap_or(check.spec).span;
         check.fault(
             span,
             "",
-            Refusal::new("url", format!("{} is no address", quote(url))).help("write it with `https://`"),
+            Refusal::new("url", "is no address that everybody may read")
+                .help("write `https://`, a host and a path, without a user"),
         );
     }
 }

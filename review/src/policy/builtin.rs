@@ -211,6 +211,11 @@ impl<'p> Own<'p> {
     fn beside_repository(&self, change: &ResourceChange) -> Option<String> {
         let (_, own) = self.repository.as_ref()?;
         OF_REPOSITORY.contains(&change.kind.as_str()).then_some(())?;
+        // The name alone is no proof: whoever proposes the files chooses it, and the repository may be somebody else's.
+        let is_protection = change.kind == OF_REPOSITORY[1] && !change.after.is_null();
+        if is_protection && !self.refers(change, "name", &OF_REPOSITORY[..1]) {
+            return Some("its `name` must be a reference to the repository that this root module makes".to_owned());
+        }
         let names = [&change.before["name"], &change.after["name"]];
         let other = names.into_iter().filter(|value| !value.is_null()).find(|value| *value != own.as_str())?;
         Some(format!(

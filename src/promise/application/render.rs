@@ -317,6 +317,11 @@ impl<'a> Rendering<'a> {
         for (path, content) in self.outputs.manifests.iter() {
             text += &format!("{path} {}\n", sha256(content));
         }
+        for (role, files) in &self.outputs.repositories {
+            for (path, content) in files.iter() {
+                text += &format!("{} {path} {}\n", role.as_str(), sha256(content));
+            }
+        }
         let left = self.left();
         self.outputs.status = Map::from_iter([
             ("instances".to_owned(), self.instances.clone().into()),

@@ -27,5 +27,7 @@ resource "gitea_repository_branch_protection" "main" {
 
   lifecycle {
     prevent_destroy = true
+    # What people make stricter stays so.
+    ignore_changes = all
   }
 }
