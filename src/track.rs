@@ -363,7 +363,8 @@ impl Case<'_> {
     }
 
     fn judge_merged(&self, sight: &Sight, place: &str) -> Progress {
-        let gone = self.action == Action::Delete;
+        // A request can do without what it had, too.
+        let gone = self.action == Action::Delete || self.delivered.files == 0;
         if !self.role.has_root_modules() {
             let message = if gone { "nothing of it is left in" } else { "all of it is in" };
             return Progress::new(Phase::Applied, format!("{message} {}", self.role.as_str()));
