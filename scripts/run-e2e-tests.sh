@@ -18,8 +18,8 @@
 #   RUNNER_PATH              the folder of Gitea's runner, gitea-runner; one with the label `host` serves all repositories
 #   TF_CLI_CONFIG_FILE     Terraform's configuration, in which it finds the provider go-gitea/gitea
 #   GOLDPATH_BINARIES      a folder with the static `goldpath`, where it is built already (default: it is built)
-# and with --all Flux for the cluster of KUBECONFIG, and the command lines that GOLDPATH_STOP_GITEA, GOLDPATH_START_GITEA, GOLDPATH_RESTART_NODE and, with the real
-# Kratix, GOLDPATH_RESTART_KRATIX hold. What tells why a test failed is in target/e2e.
+# and with --all Flux for the cluster of KUBECONFIG, and the command lines that GOLDPATH_STOP_GITEA, GOLDPATH_START_GITEA,
+# GOLDPATH_RESTART_NODE and, with the real Kratix, GOLDPATH_RESTART_KRATIX hold. What tells why a test failed is in target/e2e.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

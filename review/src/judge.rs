@@ -192,7 +192,7 @@ impl<'c> Review<'c> {
         if !faults.is_empty() {
             return Ok(Judged::Refused(faults));
         }
-        let kept = without_kept(&subject.files).filter(|_| subject.removed);
+        let kept = if subject.removed { without_kept(&subject.files) } else { None };
         let mode = match (&kept, subject.removed) {
             (Some(_), _) => Mode::Unrefreshed,
             (None, true) => Mode::Destroy,

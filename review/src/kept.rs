@@ -59,5 +59,11 @@ mod tests {
             tree(&[("b.tf", ""), ("goldpath_kept.tf", let_go), ("main.tf", ""), ("o.tf", ""), ("p.tf", provider)]);
         assert_eq!(left, expected);
         assert_eq!(without_kept(&tree(&[files[0], files[2], files[3]])), None);
+        for spelled in ["\"true\"", "(true)"] {
+            assert!(without_kept(&tree(&[("b.tf", &kept.replace("true", spelled))])).is_some(), "{spelled}");
+        }
+        // A file of the name that ours has stays what it is.
+        let left = without_kept(&tree(&[("b.tf", kept), ("goldpath_kept.tf", provider)])).unwrap();
+        assert_eq!(left, tree(&[("b.tf", ""), ("goldpath_kept.tf", provider), ("goldpath_kept_.tf", let_go)]));
     }
 }
