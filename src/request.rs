@@ -36,6 +36,11 @@ impl Identity {
     pub fn path(&self) -> String {
         format!("{}/{}/{}", self.kind.lower(), self.namespace, self.name)
     }
+
+    /// The same as a part of a file's name: none of the three holds `_`, so that no two requests share one.
+    pub fn file_name(&self) -> String {
+        self.path().replace('/', "_")
+    }
 }
 
 impl fmt::Display for Identity {

@@ -133,8 +133,7 @@ impl<'a> Rendering<'a> {
             }
             objects.iter_mut().for_each(|object| own.put_on(object));
             let destination = cluster.destination(&instance.environment);
-            // No part of an identity holds `_`, so that no two requests share a file's name.
-            let file = format!("{destination}/{}.yaml", self.request.identity.path().replace('/', "_"));
+            let file = format!("{destination}/{}.yaml", self.request.identity.file_name());
             self.outputs.manifests.insert(RelativePath::of_names(&file), object_template::to_yaml(&objects));
             self.outputs.destinations.insert(destination.clone(), selector(&destination));
             destinations.push(destination);

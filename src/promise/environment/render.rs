@@ -84,8 +84,7 @@ pub(super) fn render(
             text += "---\n";
             text += &fill(Format::Yaml, "flux", FLUX, &context)?;
         }
-        // No part of an identity holds `_`, so that no two requests share a file's name.
-        let own = identity.path().replace('/', "_");
+        let own = identity.file_name();
         outputs.manifests.insert(RelativePath::of_names(&format!("{own}_{}.yaml", cluster.name)), text);
         let file = RelativePath::of_names(&format!("{}/{own}.yaml", context.destination));
         outputs.manifests.insert(file, fill(Format::Yaml, "marker", MARKER, &context)?);

@@ -85,8 +85,7 @@ pub fn render(identity: &Identity, team: &ValidatedTeam) -> Result<Outputs, Temp
     let context = Context::new(identity, team);
     let mut manifests = FileTree::default();
     for (name, source) in MANIFESTS {
-        // No part of an identity holds `_`, so that no two requests share a file's name.
-        let path = format!("{}_{name}.yaml", identity.path().replace('/', "_"));
+        let path = format!("{}_{name}.yaml", identity.file_name());
         manifests.insert(RelativePath::of_names(&path), fill(Format::Yaml, name, source, &context)?);
     }
     let mut catalog = FileTree::default();
